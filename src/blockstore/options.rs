@@ -1,0 +1,54 @@
+//! How a store is opened.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::datastore::Backend;
+
+/// When bytes are checked against their multihash on reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VerifyReads {
+    /// Before the first cached or passthrough open of this mount.
+    #[default]
+    First,
+    /// At every open, past every cache.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What [`Blockstore::open`](super::Blockstore::open) is to open, and how.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The backend asked for; `None` takes what the data directory's marker says, else `file`.
+    pub backend: Option<&'static Backend>,
+    /// The data directory; `None` is the backend's default path.
+    pub data_path: Option<PathBuf>,
+    /// Never change anything in the store.
+    pub read_only: bool,
+    /// Free bytes that new blocks must leave on the file system of the data directory.
+    pub min_free_space_bytes: u64,
+    /// Most bytes of blocks in the memory backend.
+    pub memory_limit_bytes: u64,
+    /// How long to wait for another holder of the store to let go.
+    pub lock_wait: Duration,
+    /// When to check bytes on reading.
+    pub verify_reads: VerifyReads,
+    /// The mount point, for the lock file: others are told who holds the store and where.
+    pub mount_point: Option<PathBuf>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            backend: None,
+            data_path: None,
+            read_only: false,
+            min_free_space_bytes: 100 << 20,
+            memory_limit_bytes: 1 << 30,
+            lock_wait: Duration::from_secs(10),
+            verify_reads: VerifyReads::First,
+            mount_point: None,
+        }
+    }
+}

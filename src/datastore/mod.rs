@@ -1,0 +1,10 @@
+//! Storage engines behind one trait, and the table of them.
+//!
+//! Invariant: nothing above this layer knows which engine is open; what differs between engines
+//! is data in a [`Backend`] row.
+
+mod backends;
+mod contract;
+
+pub use backends::{BACKENDS, Backend, OpenRequest, backend};
+pub use contract::{Datastore, ListedKey, MetaChange, Position, Sync, Usage};
