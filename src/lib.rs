@@ -19,6 +19,7 @@ pub mod blockstore;
 pub mod datastore;
 pub mod error;
 pub mod fs;
+pub mod metrics;
 pub mod mount;
 
 pub use error::{Error, Result};
