@@ -104,7 +104,7 @@ pub enum Error {
     /// /dev/fuse is missing or may not be opened.
     FuseDevice { source: io::Error },
     /// The kernel or the mount helper refused the mount.
-    MountFailed { path: PathBuf, why: String },
+    MountFailed { path: PathBuf, why: String, hint: String },
     /// Nothing of ours is mounted there.
     NotMounted { path: PathBuf },
     /// The mount has open files.
@@ -178,7 +178,7 @@ impl Error {
             Error::StoreMissing { path } => (libc::ENOENT, ExitCode::Failure, format!("mount it once without --read-only, or check the path {}", path.display())),
             Error::MountPoint { hint, .. } => (libc::EINVAL, ExitCode::Mount, hint.clone()),
             Error::FuseDevice { .. } => (libc::ENODEV, ExitCode::Mount, "load the kernel module (`modprobe fuse`); in a container, pass the device with `--device /dev/fuse --cap-add SYS_ADMIN`".into()),
-            Error::MountFailed { .. } => (libc::EIO, ExitCode::Mount, "as an ordinary user, install the package fuse3 (it brings fusermount3) and use a directory that you own".into()),
+            Error::MountFailed { hint, .. } => (libc::EIO, ExitCode::Mount, hint.clone()),
             Error::NotMounted { .. } => (libc::EINVAL, ExitCode::NotMounted, "`findmnt -t fuse.ipfs-persist-mount` lists what is mounted".into()),
             Error::MountBusy { .. } => (libc::EBUSY, ExitCode::NotMounted, "close those files or end those programs, then unmount again".into()),
             Error::Internal { .. } => (libc::EIO, ExitCode::Failure, "this is a bug in ipfs-persist-mount: please report it with the log".into()),
@@ -276,7 +276,7 @@ impl fmt::Display for Error {
             Error::StoreMissing { path } => write!(f, "there is no store at {}", path.display()),
             Error::MountPoint { path, why, .. } => write!(f, "cannot mount on {}: {why}", path.display()),
             Error::FuseDevice { source } => write!(f, "cannot open /dev/fuse: {source}"),
-            Error::MountFailed { path, why } => write!(f, "mounting {} failed: {why}", path.display()),
+            Error::MountFailed { path, why, .. } => write!(f, "mounting {} failed: {why}", path.display()),
             Error::NotMounted { path } => {
                 write!(f, "{} is not a mount of ipfs-persist-mount", path.display())
             }
