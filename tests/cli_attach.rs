@@ -3,6 +3,8 @@
 //!
 //! Without /dev/fuse or root these tests pass without having tried anything, and say so.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
