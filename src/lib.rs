@@ -21,5 +21,6 @@ pub mod error;
 pub mod fs;
 pub mod metrics;
 pub mod mount;
+pub mod sys;
 
 pub use error::{Error, Result};

@@ -44,6 +44,11 @@ impl Blockstore {
         Ok(Some(block))
     }
 
+    /// Opens a block without checking its bytes, for handles that only need its file.
+    pub fn open_unchecked(&self, key: &Key) -> Result<Option<Arc<OpenBlock>>> {
+        self.engine.find_or_register(key)
+    }
+
     /// Calls `with` with the bytes at `offset`, at most `length` of them; shorter at the end.
     pub fn read_with<R>(
         &self,

@@ -79,7 +79,7 @@ impl fmt::Display for Error {
             Error::StoreMissing { path } => write!(f, "there is no store at {}", path.display()),
             Error::MountPoint { path, why, .. } => write!(f, "cannot mount on {}: {why}", path.display()),
             Error::FuseDevice { source } => write!(f, "cannot open /dev/fuse: {source}"),
-            Error::MountFailed { path, why } => write!(f, "mounting {} failed: {why}", path.display()),
+            Error::MountFailed { path, why, .. } => write!(f, "mounting {} failed: {why}", path.display()),
             Error::NotMounted { path } => {
                 write!(f, "{} is not a mount of ipfs-persist-mount", path.display())
             }

@@ -111,7 +111,7 @@ pub enum Error {
     /// /dev/fuse is missing or may not be opened.
     FuseDevice { source: Arc<io::Error> },
     /// The kernel or the mount helper refused the mount.
-    MountFailed { path: PathBuf, why: String },
+    MountFailed { path: PathBuf, why: String, hint: String },
     /// Nothing of ours is mounted there.
     NotMounted { path: PathBuf },
     /// The mount has open files.

@@ -41,7 +41,6 @@ const NEWER_PROGRAM: &str = "open it with the version of ipfs-persist-mount that
 const EMPTY_DIRECTORY: &str = "choose an empty or new directory with --data-path";
 const RESTORE: &str = "restore the named file from a backup, or move the directory away and start a new store";
 const FUSE_MODULE: &str = "load the kernel module (`modprobe fuse`); in a container, pass `--device /dev/fuse --cap-add SYS_ADMIN`";
-const FUSERMOUNT: &str = "as an ordinary user, install the package fuse3 (it brings fusermount3) and use a directory that you own";
 const FIND_MOUNTS: &str = "`findmnt -t fuse.ipfs-persist-mount` lists what is mounted";
 const CLOSE_FILES: &str = "close those files or end those programs, then unmount again";
 const REPORT: &str = "this is a bug in ipfs-persist-mount: please report it with the log";
@@ -95,7 +94,7 @@ impl Error {
             }
             Error::MountPoint { hint, .. } => row(EINVAL, Mount, hint),
             Error::FuseDevice { .. } => row(ENODEV, Mount, FUSE_MODULE),
-            Error::MountFailed { .. } => row(EIO, Mount, FUSERMOUNT),
+            Error::MountFailed { hint, .. } => row(EIO, Mount, hint),
             Error::NotMounted { .. } => row(EINVAL, NotMounted, FIND_MOUNTS),
             Error::MountBusy { .. } => row(EBUSY, NotMounted, CLOSE_FILES),
             Error::Internal { .. } => row(EIO, Failure, REPORT),

@@ -13,7 +13,7 @@ use super::handle::{Open, Subject, WriterHandle};
 use super::inode::Node;
 use super::lookup::Meaning;
 use super::tables::NAMES_MAX;
-use super::types::{Attr, Caching, Caller, Entry, Handle, Ino, Kind, Opened, ROOT};
+use super::types::{Caching, Caller, Entry, Handle, Ino, Kind, Opened, ROOT};
 use super::writer::{Content, Writer};
 use crate::block::{Cid, CidForm, Key};
 use crate::blockstore::{OpenBlock, VerifyReads};
@@ -254,10 +254,5 @@ impl Shared {
             Node::Link(file) => self.link_target(&file),
             _ => Err(Error::InvalidRequest { what: "this is not a symbolic link" }),
         }
-    }
-
-    /// The attributes of an entry under another number.
-    pub(super) fn numbered(attr: Attr, ino: Ino) -> Attr {
-        Attr { ino, ..attr }
     }
 }

@@ -11,7 +11,7 @@ use super::file::Naming;
 use super::handle::{Open, Subject, WriterHandle};
 use super::types::{Done, Handle};
 use super::writer::{Content, Target, Writer, WriterState};
-use crate::block::{Block, CidForm, Key, digest_of};
+use crate::block::{Block, Key, digest_of};
 use crate::blockstore::Stored;
 use crate::metrics::Count;
 use crate::{Error, Result};
@@ -269,7 +269,12 @@ impl Shared {
             self.judge_mapped_writes(open);
         }
         match &open.subject {
-            Subject::Block(..) => {}
+            Subject::Block(..) => {
+                let mut tables = self.tables.lock();
+                if let Some(made) = open.writer.state.lock().made.take() {
+                    tables.claims.give_up(&made, open.writer.id);
+                }
+            }
             Subject::File(file) => self.release_file(open, file),
         }
     }
@@ -347,9 +352,4 @@ fn is_plain(subject: &Subject) -> bool {
 
 fn is_empty_block(key: &Key) -> bool {
     digest_of(key.code(), key.digest().len(), &[]).is_ok_and(|digest| digest == key.digest())
-}
-
-/// The form under which a re-put block should be known.
-pub(super) fn form_of(subject: &Subject) -> CidForm {
-    subject.cid().map_or(CidForm::Unknown, |cid| cid.form())
 }
