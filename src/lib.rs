@@ -20,5 +20,6 @@ pub mod datastore;
 pub mod error;
 pub mod fs;
 pub mod mount;
+pub mod sys;
 
 pub use error::{Error, Result};
