@@ -5,6 +5,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+/// The largest code: it has nine varint bytes (multiformats/unsigned-varint).
+pub(super) const CODE_MAX: u64 = (1 << 63) - 1;
+
 /// The multihash that identifies a block, as bytes: `varint code | varint length | digest`
 /// (multiformats/multihash). At most [`Key::BYTES_MAX`] bytes.
 ///
@@ -24,9 +27,10 @@ impl Key {
     pub const BYTES_MAX: usize = 9 + 2 + Self::DIGEST_BYTES_MAX;
 
     /// Builds a key from a function's code and its digest; `None` if the digest is longer than
-    /// [`Key::DIGEST_BYTES_MAX`]. Whether the function is allowed is not asked here.
+    /// [`Key::DIGEST_BYTES_MAX`], or the code than nine varint bytes. Whether the function is
+    /// allowed is not asked here.
     pub fn new(code: u64, digest: &[u8]) -> Option<Self> {
-        if digest.len() > Self::DIGEST_BYTES_MAX {
+        if digest.len() > Self::DIGEST_BYTES_MAX || code > CODE_MAX {
             return None;
         }
         let mut bytes = Vec::with_capacity(digest.len() + 4);
@@ -55,6 +59,11 @@ impl Key {
     /// The multicodec code of the hash function.
     pub fn code(&self) -> u64 {
         self.code
+    }
+
+    /// Whether the digest is the block itself.
+    pub fn is_identity(&self) -> bool {
+        self.code == 0
     }
 
     /// The digest alone.
@@ -119,6 +128,7 @@ mod tests {
         assert_eq!(Key::from_bytes(&key.as_bytes()[..33]), None);
         assert_eq!(Key::from_bytes(&[0x92, 0x00, 0x01, 0x07]), None, "non-minimal varint");
         assert_eq!(Key::new(0, &[0; 129]), None);
+        assert_eq!(Key::new(u64::MAX, &[0; 32]), None, "a code of ten varint bytes");
     }
 
     #[test]
