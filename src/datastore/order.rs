@@ -54,8 +54,6 @@ mod tests {
             let start = first_after(digest_position(&key(digest))).unwrap();
             assert!(start > key(digest));
             assert!(digest_position(&start) == digest_position(&key(digest)) + 1);
-            let shorter = Key::new(0, start.digest()).unwrap();
-            assert!(start <= shorter, "a short digest with the same position is not passed over");
         }
         assert_eq!(first_after((1 << 62) - 1), None);
         assert_eq!(first_after(u64::MAX), None);

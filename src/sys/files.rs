@@ -4,9 +4,10 @@
 //! when a parent is renamed or mounted over; a final symbolic link is never followed.
 
 use std::ffi::CStr;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -58,7 +59,8 @@ impl Dir {
 
     /// What a name stands for, without opening it; `None` if there is no such name.
     pub fn stat(&self, name: &str) -> io::Result<Option<FileInfo>> {
-        absent_as_none(fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW)).map(|s| s.as_ref().map(file_info))
+        absent_as_none(fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW))
+            .map(|s| s.as_ref().map(file_info))
     }
 
     /// Opens a file for reading; `None` if there is no such name.
@@ -118,42 +120,65 @@ impl Dir {
         Ok(syncfs(&self.file)?)
     }
 
-    /// Calls `visit` with each name and whether it may be a regular file (the kind is not always
-    /// known). `.` and `..` are left out; the order is the file system's own.
-    pub fn for_each(&self, mut visit: impl FnMut(&CStr, MayBe)) -> io::Result<()> {
+    /// Changes the directory's own mode.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.file.set_permissions(Permissions::from_mode(mode))
+    }
+
+    /// Calls `visit` with each name in the directory called `name` (`.` is this one), in the file
+    /// system's own order, without `.` and `..`; `false` if there is no such directory.
+    pub fn for_each(&self, name: &str, mut visit: impl FnMut(&CStr, Kind)) -> io::Result<bool> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut dir = NixDir::openat(&self.file, ".", flags, Mode::empty())?;
+        let mut dir = match NixDir::openat(&self.file, name, flags, Mode::empty()) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(false),
+            other => other?,
+        };
         for entry in dir.iter() {
             let entry = entry?;
             let name = entry.file_name();
             if name != c"." && name != c".." {
-                visit(name, MayBe::from(entry.file_type()));
+                visit(name, Kind::from(entry.file_type()));
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
-/// What a directory entry says of the kind of its file.
+/// What a directory entry says of its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MayBe {
+pub enum Kind {
     /// A regular file.
     File,
     /// A directory.
     Dir,
-    /// Not said, or a symbolic link.
-    Either,
-    /// Something else.
-    Neither,
+    /// A symbolic link.
+    Link,
+    /// The file system does not say.
+    Unknown,
+    /// A device, socket or pipe.
+    Other,
 }
 
-impl From<Option<Type>> for MayBe {
+impl Kind {
+    /// Whether it is, or may be, a regular file.
+    pub fn may_be_file(self) -> bool {
+        matches!(self, Kind::File | Kind::Unknown)
+    }
+
+    /// Whether it is, or may lead to, a directory.
+    pub fn may_be_dir(self) -> bool {
+        matches!(self, Kind::Dir | Kind::Link | Kind::Unknown)
+    }
+}
+
+impl From<Option<Type>> for Kind {
     fn from(kind: Option<Type>) -> Self {
         match kind {
-            Some(Type::File) => MayBe::File,
-            Some(Type::Directory) => MayBe::Dir,
-            None | Some(Type::Symlink) => MayBe::Either,
-            Some(Type::Fifo | Type::CharacterDevice | Type::BlockDevice | Type::Socket) => MayBe::Neither,
+            Some(Type::File) => Kind::File,
+            Some(Type::Directory) => Kind::Dir,
+            Some(Type::Symlink) => Kind::Link,
+            None => Kind::Unknown,
+            Some(Type::Fifo | Type::CharacterDevice | Type::BlockDevice | Type::Socket) => Kind::Other,
         }
     }
 }

@@ -34,7 +34,10 @@ pub(super) fn open(path: &Path, create: bool) -> Result<(Dir, Sharding)> {
     match fs::read_to_string(path.join(SHARDING_FILE)) {
         Ok(text) => match Sharding::parse(&text) {
             Some(sharding) => Ok((open_dir(path)?, sharding)),
-            None => Err(damaged(path, format!("its {SHARDING_FILE} file names no known function: {:?}", text.trim()))),
+            None => Err(damaged(
+                path,
+                format!("its {SHARDING_FILE} file names no known function: {:?}", text.trim()),
+            )),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => match state_of(path)? {
             State::Empty if create => Ok((make(path)?, Sharding::DEFAULT)),

@@ -11,8 +11,6 @@ use crate::block::Key;
 
 /// How block files end.
 const EXTENSION: &str = ".data";
-/// The longest base32 text of a key: five bits a character.
-const TEXT_CHARS_MAX: usize = (Key::BYTES_MAX * 8).div_ceil(5);
 
 /// Where a block's file lies: `<shard>/<KEY>.data`, relative to the store's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +35,6 @@ impl Place {
         &self.path
     }
 
-    /// The key in base32.
-    pub(super) fn text(&self) -> &str {
-        let end = self.path.len() - EXTENSION.len();
-        self.path.get(self.shard_chars + 1..end).unwrap_or_default()
-    }
-
     /// The directory.
     pub(super) fn shard(&self) -> &str {
         self.path.get(..self.shard_chars).unwrap_or_default()
@@ -53,11 +45,11 @@ impl Place {
 /// the engine gives a block there.
 pub(super) fn key_of_file(sharding: Sharding, shard: &str, name: &CStr) -> Option<Key> {
     let text = name.to_str().ok()?.strip_suffix(EXTENSION)?;
-    if text.len() > TEXT_CHARS_MAX {
-        return None;
-    }
-    let key = Key::from_bytes(&BASE32_NOPAD.decode(text.as_bytes()).ok()?)?;
-    (sharding.shard_of(text) == shard).then_some(key)
+    let mut bytes = [0u8; Key::BYTES_MAX];
+    let bytes = bytes.get_mut(..BASE32_NOPAD.decode_len(text.len()).ok()?)?;
+    BASE32_NOPAD.decode_mut(text.as_bytes(), bytes).ok()?;
+    let key = Key::from_bytes(bytes)?;
+    sharding.is_shard_of(shard, text).then_some(key)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ const SPEC_PREFIX: &str = "/repo/flatfs/shard/v1/";
 /// The longest shard: a directory name has at most 255 bytes.
 const SHARD_CHARS_MAX: usize = 255;
 /// What a name that is too short for its shard is filled up with.
-const PADDING: char = '_';
+pub(super) const PADDING: char = '_';
 
 /// Bits of a position.
 const POSITION_BITS: u32 = 62;
@@ -23,7 +23,7 @@ const CHAR_BITS: u32 = 6;
 /// How many characters of the shard fit.
 const POSITION_CHARS: usize = (POSITION_BITS / CHAR_BITS) as usize;
 /// The characters of shards in the order in which directory names sort; the index is the code.
-const ALPHABET: &[u8] = b"234567ABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+pub(super) const ALPHABET: &[u8] = b"234567ABCDEFGHIJKLMNOPQRSTUVWXYZ_";
 
 /// Which characters of a key's base32 text make up the shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,22 @@ impl Sharding {
 
     /// The shard of a key's base32 text (which is ASCII).
     pub(super) fn shard_of(&self, text: &str) -> String {
+        let chars = self.chars_of(text);
+        let padding = std::iter::repeat_n(PADDING, self.chars.saturating_sub(chars.len()));
+        match self.function {
+            Function::Prefix => chars.chars().chain(padding).collect(),
+            Function::Suffix | Function::NextToLast => padding.chain(chars.chars()).collect(),
+        }
+    }
+
+    /// Whether `shard` is the shard of the text.
+    pub(super) fn is_shard_of(&self, shard: &str, text: &str) -> bool {
+        let chars = self.chars_of(text);
+        if chars.len() == self.chars { chars == shard } else { self.shard_of(text) == shard }
+    }
+
+    /// The part of the text that makes the shard, before it is filled up.
+    fn chars_of<'t>(&self, text: &'t str) -> &'t str {
         let (from, to) = match self.function {
             Function::Prefix => (0, self.chars.min(text.len())),
             Function::Suffix => (text.len().saturating_sub(self.chars), text.len()),
@@ -67,12 +83,7 @@ impl Sharding {
                 (to.saturating_sub(self.chars), to)
             }
         };
-        let chars = text.get(from..to).unwrap_or_default();
-        let padding = std::iter::repeat_n(PADDING, self.chars.saturating_sub(chars.len()));
-        match self.function {
-            Function::Prefix => chars.chars().chain(padding).collect(),
-            Function::Suffix | Function::NextToLast => padding.chain(chars.chars()).collect(),
-        }
+        text.get(from..to).unwrap_or_default()
     }
 
     /// Whether a directory name can be a shard of this function.
@@ -84,10 +95,14 @@ impl Sharding {
     /// bits. A shard that does not fit leaves no room for the digest, for the characters that are
     /// cut off come before it in the order.
     pub(super) fn position(&self, shard: &str, key: &Key) -> Position {
-        let head = self.shard_position(shard);
+        self.position_behind(self.shard_position(shard), key)
+    }
+
+    /// The same, for a key whose shard's position is known.
+    pub(super) fn position_behind(&self, shard_position: Position, key: &Key) -> Position {
         match self.digest_bits_in_position() {
-            0 => head,
-            bits => head | digest_bits(key.digest(), bits),
+            0 => shard_position,
+            bits => shard_position | digest_bits(key.digest(), bits),
         }
     }
 
@@ -106,7 +121,8 @@ impl Sharding {
     pub(super) fn first_shard(&self, position: Position) -> String {
         let mut start = String::new();
         for index in 1..=self.chars.min(POSITION_CHARS) as u32 {
-            let code = position.checked_shr(POSITION_BITS - index * CHAR_BITS).unwrap_or(0) & ((1 << CHAR_BITS) - 1);
+            let code =
+                position.checked_shr(POSITION_BITS - index * CHAR_BITS).unwrap_or(0) & ((1 << CHAR_BITS) - 1);
             match ALPHABET.get(code as usize) {
                 Some(char) => start.push(char::from(*char)),
                 None => return start + "~",

@@ -86,7 +86,8 @@ impl DiskUsage {
 
     /// Notes that files of these lengths came and went.
     pub(super) fn change(&self, added: u64, removed: u64) {
-        let difference = i64::try_from(added).unwrap_or(0).saturating_sub(i64::try_from(removed).unwrap_or(0));
+        let difference =
+            i64::try_from(added).unwrap_or(0).saturating_sub(i64::try_from(removed).unwrap_or(0));
         self.bytes.fetch_add(difference, Ordering::Relaxed);
     }
 
@@ -111,7 +112,9 @@ impl DiskUsage {
         }
         match write(root, &Record { bytes, accuracy: self.accuracy.clone() }) {
             Ok(()) => *stored = (Some(bytes), Instant::now()),
-            Err(error) => tracing::warn!(path = %root.path().join(FILE).display(), %error, "disk usage was not noted"),
+            Err(error) => {
+                tracing::warn!(path = %root.path().join(FILE).display(), %error, "disk usage was not noted")
+            }
         }
     }
 }

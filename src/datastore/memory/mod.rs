@@ -77,7 +77,8 @@ impl Datastore for Memory {
         for block in blocks {
             // The caller's buffer goes back to a pool, so the bytes are copied.
             let stored = Stored { meta: *block.meta(), bytes: Bytes::copy_from_slice(block.bytes()) };
-            let replaced = self.shard(block.key()).and_then(|s| s.write().insert(block.key().clone(), stored));
+            let replaced =
+                self.shard(block.key()).and_then(|s| s.write().insert(block.key().clone(), stored));
             if let Some(old) = replaced {
                 self.budget.give_back(Budget::cost(block.key(), old.bytes.len()));
             }
