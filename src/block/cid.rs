@@ -53,17 +53,14 @@ impl Cid {
     /// with a whole sha2-256, or for a codec beyond 63 bits.
     pub fn new(key: Key, form: CidForm) -> Result<Self> {
         check_allowed(key.code(), key.digest().len())?;
-        if let CidForm::Known { version, codec } = form {
-            let why = if version == Version::V0 && !is_v0(&key, codec) {
+        let why = match form {
+            CidForm::Known { version: Version::V0, codec } if !is_v0(&key, codec) => {
                 "version 0 is for dag-pb with sha2-256 only"
-            } else if codec > CODE_MAX {
-                "codecs have at most 63 bits"
-            } else {
-                return Ok(Self { key, form });
-            };
-            return Err(Error::NameInvalid { name: canonical(&key, CidForm::RAW_V1), why: why.to_owned() });
-        }
-        Ok(Self { key, form })
+            }
+            CidForm::Known { codec, .. } if codec > CODE_MAX => "codecs have at most 63 bits",
+            CidForm::Known { .. } | CidForm::Unknown => return Ok(Self { key, form }),
+        };
+        Err(Error::NameInvalid { name: canonical(&key, CidForm::RAW_V1), why: why.to_owned() })
     }
 
     /// The multihash.
@@ -94,10 +91,8 @@ impl Cid {
             return read_v0(text).map_err(Unread::from);
         }
         let Some((multibase, digits)) = Multibase::split(text) else {
-            return Err(text
-                .chars()
-                .next()
-                .map_or(Malformed::Empty, |found| Malformed::NoMultibase { found }))?;
+            let why = text.chars().next().map_or(Malformed::Empty, |found| Malformed::NoMultibase { found });
+            return Err(why.into());
         };
         let Some(bytes) = multibase.decode(digits) else {
             return Err(not_decoded(multibase, digits, 2).into());

@@ -52,7 +52,7 @@ impl Draft {
     /// Writes `data` at `offset`; a gap before it reads as zeros.
     ///
     /// Data that begins where hashing has come to is hashed at once. Other data waits for
-    /// [`key`](Draft::key), so that no pattern of writes hashes more bytes than it writes.
+    /// [`key`](Draft::key), so that writing never hashes more bytes than it is given.
     pub fn write_at(&mut self, offset: usize, data: &[u8]) {
         if data.is_empty() {
             return;

@@ -42,6 +42,9 @@ impl fmt::Display for Malformed {
             }
             Malformed::V0Prefixed => f.write_str("a CID of version 0 has no multibase letter in front of it"),
             Malformed::V0Content => f.write_str("it does not decode to a sha2-256 multihash"),
+            Malformed::VersionUnknown { found: 0 } => {
+                f.write_str("it has the version number 0, and a CID of version 0 has no such number")
+            }
             Malformed::VersionUnknown { found } => {
                 write!(f, "it would be a CID of version {found}, and there are only 0 and 1")
             }

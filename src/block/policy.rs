@@ -192,32 +192,38 @@ struct Refused {
 }
 
 macro_rules! refused {
-    ($($first:literal ..= $last:literal, $name:literal, $reason:literal;)*) => {
-        [$(Refused { first: $first, last: $last, why: concat!($name, " ", $reason) }),*]
+    ($($reason:literal: $($first:literal ..= $last:literal $name:literal),*;)*) => {
+        &[$($(Refused { first: $first, last: $last, why: concat!($name, " ", $reason) }),*),*]
     };
 }
 
-static REFUSED: [Refused; 22] = refused! {
-    0x18..=0x18, "shake-128", "is not among the functions that IPFS accepts for blocks";
-    0x20..=0x20, "sha2-384", "is not among the functions that IPFS accepts for blocks";
-    0x22..=0x23, "murmur3", "is a checksum, not a cryptographic hash";
-    0xd4..=0xd4, "md4", "is broken: two blocks can be made to share a CID";
-    0xd5..=0xd5, "md5", "is broken: two blocks can be made to share a CID";
-    0x132..=0x132, "crc32", "is a checksum, not a cryptographic hash";
-    0x164..=0x164, "crc64", "is a checksum, not a cryptographic hash";
-    0x1012..=0x1012, "sha2-256-trunc254-padded", "names Filecoin pieces, not blocks of bytes";
-    0x1013..=0x1015, "sha2-224, sha2-512-224 or sha2-512-256", "is not among the functions that IPFS accepts for blocks";
-    0x1022..=0x1022, "murmur3-x64-128", "is a checksum, not a cryptographic hash";
-    0x1052..=0x1055, "ripemd", "is not among the functions that IPFS accepts for blocks";
-    0x1100..=0x1100, "x11", "is not among the functions that IPFS accepts for blocks";
-    0x1d01..=0x1d01, "kangarootwelve", "is not among the functions that IPFS accepts for blocks";
-    0x534d..=0x534d, "sm3-256", "is not among the functions that IPFS accepts for blocks";
-    0x7012..=0x7012, "sha256a", "is not among the functions that IPFS accepts for blocks";
-    0xb201..=0xb213, "blake2b of less than 160 bits", "is too short to be safe";
-    0xb241..=0xb253, "blake2s of less than 160 bits", "is too short to be safe";
-    0xb301..=0xb3e0, "skein", "is not among the functions that IPFS accepts for blocks";
-    0xb3e1..=0xb3e4, "xxh", "is a checksum, not a cryptographic hash";
-    0xb401..=0xb402, "poseidon", "names Filecoin trees, not blocks of bytes";
-    0xb502..=0xb502, "ssz-sha2-256-bmt", "names trees, not blocks of bytes";
-    0xcc01..=0xcc01, "iscc", "is a similarity code, not a cryptographic hash";
+#[rustfmt::skip]
+static REFUSED: &[Refused] = refused! {
+    "is not among the functions that IPFS accepts for blocks":
+        0x18..=0x18 "shake-128",
+        0x20..=0x20 "sha2-384",
+        0x1013..=0x1015 "sha2-224, sha2-512-224 or sha2-512-256",
+        0x1052..=0x1055 "ripemd",
+        0x1100..=0x1100 "x11",
+        0x1d01..=0x1d01 "kangarootwelve",
+        0x534d..=0x534d "sm3-256",
+        0x7012..=0x7012 "sha256a",
+        0xb301..=0xb3e0 "skein";
+    "is broken, two blocks can be made to share a CID":
+        0xd4..=0xd4 "md4",
+        0xd5..=0xd5 "md5";
+    "is too short to be safe":
+        0xb201..=0xb213 "blake2b of less than 160 bits",
+        0xb241..=0xb253 "blake2s of less than 160 bits";
+    "is a checksum and no cryptographic hash":
+        0x22..=0x23 "murmur3",
+        0x132..=0x132 "crc32",
+        0x164..=0x164 "crc64",
+        0x1022..=0x1022 "murmur3-x64-128",
+        0xb3e1..=0xb3e4 "xxh",
+        0xcc01..=0xcc01 "iscc";
+    "names trees or pieces and not the bytes of a block":
+        0x1012..=0x1012 "sha2-256-trunc254-padded",
+        0xb401..=0xb402 "poseidon",
+        0xb502..=0xb502 "ssz-sha2-256-bmt";
 };
