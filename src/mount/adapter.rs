@@ -442,7 +442,7 @@ impl fuser::Filesystem for Adapter {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        use nix::fcntl::FallocateFlags;
+        use crate::sys::open_flags::FallocateFlags;
         self.gate.pass(Op::Fallocate, |fs| {
             let flags = FallocateFlags::from_bits_retain(mode);
             let keep_size = flags.contains(FallocateFlags::FALLOC_FL_KEEP_SIZE);

@@ -68,7 +68,7 @@ pub fn caller(request: &fuser::Request) -> Caller {
 
 /// What open(2) asks for.
 pub fn intent(flags: i32) -> OpenIntent {
-    use nix::fcntl::OFlag;
+    use crate::sys::open_flags::OFlag;
     let mode = fuser::OpenFlags(flags).acc_mode();
     let flags = OFlag::from_bits_truncate(flags);
     OpenIntent {
