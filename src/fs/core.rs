@@ -101,10 +101,13 @@ impl Shared {
         self.inodes.lock().get(ino).ok_or(Error::Stale)
     }
 
-    /// The listing of the root has changed.
+    /// The listing of the root has changed, possibly without the kernel having asked for it.
     pub(super) fn listing_changed(&self) {
         let now = SystemTime::now();
         *self.root_times.lock() = RootTimes { atime: now, mtime: now, ctime: now };
+        if let Some(kernel) = self.kernel.get() {
+            kernel.attributes_changed(ROOT);
+        }
     }
 
     pub(super) fn change_root(&self, change: &AttrChange) {
@@ -128,7 +131,7 @@ impl Shared {
             mtime: times.mtime,
             ctime: times.ctime,
         };
-        Entry { attr, validity: Validity::None }
+        Entry { attr, validity: Validity::Long }
     }
 
     /// A stored block's or an identity CID's attributes, without a number; `None` if absent.
