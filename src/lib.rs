@@ -20,6 +20,7 @@ pub mod cli;
 pub mod datastore;
 pub mod error;
 pub mod fs;
+pub mod metrics;
 pub mod mount;
 pub mod sys;
 

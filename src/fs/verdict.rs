@@ -1,0 +1,355 @@
+//! The verdict on written bytes, at close and fsync, and what follows from it.
+//!
+//! due? -> freeze (hash) -> submit to the store -> settle names, claims and waiting closers.
+
+use std::sync::Arc;
+
+use tracing::{debug, warn};
+
+use super::core::Shared;
+use super::file::Naming;
+use super::handle::{Open, Subject, WriterHandle};
+use super::types::{Done, Handle};
+use super::writer::{Content, Target, Writer, WriterState};
+use crate::block::{Block, Key, digest_of};
+use crate::blockstore::Stored;
+use crate::metrics::Count;
+use crate::{Error, Result};
+
+/// What asks for a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// A close.
+    Flush,
+    /// An fsync, which promises durability even under a temporary name.
+    Fsync,
+    /// The last close of a handle, whose error nobody sees.
+    Release,
+    /// The name becomes one under which bytes are stored.
+    Rename,
+}
+
+/// A block on its way, and who is told.
+struct Commit {
+    subject: Subject,
+    writer: Arc<Writer>,
+    block: Block,
+    done: Done,
+}
+
+impl Shared {
+    /// A handle is closed, or synced: answers `done` when the verdict has fallen.
+    pub(super) fn verdict(self: &Arc<Self>, handle: Handle, occasion: Occasion, done: Done) {
+        match self.handles.get(handle) {
+            Ok(open) => match &*open {
+                Open::Writer(open) if open.writes => {
+                    self.judge(&open.subject, &open.writer, occasion, done);
+                }
+                _ => done(Ok(())),
+            },
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// Judges what a writer has, if a verdict is due, and commits it.
+    pub(super) fn judge(
+        self: &Arc<Self>,
+        subject: &Subject,
+        writer: &Arc<Writer>,
+        occasion: Occasion,
+        done: Done,
+    ) {
+        let mut state = writer.state.lock();
+        if let Some(error) = state.refused.clone() {
+            drop(state);
+            self.take_back(writer);
+            return done(Err(error));
+        }
+        if state.committing {
+            state.waiting.push(done);
+            return;
+        }
+        let Some(target) = self.due(subject, &state, occasion) else {
+            drop(state);
+            return done(Ok(()));
+        };
+        state.fresh = false;
+        state.judged = true;
+        let frozen = match &state.content {
+            Content::Rewrite { expected, length } => match rewritten(subject, expected, *length) {
+                Ok(block) => block.map_or(Ok(None), |()| self.rewrite_block(subject, expected).map(Some)),
+                Err(error) => Err(error),
+            },
+            _ => {
+                let mtime = match subject {
+                    Subject::File(file) => file.mtime(),
+                    Subject::Block(..) => std::time::SystemTime::now(),
+                };
+                state.freeze(&target, mtime, &self.room()).map(Some)
+            }
+        };
+        match frozen {
+            Ok(Some(block)) => {
+                state.committing = true;
+                drop(state);
+                self.commit(Commit { subject: subject.clone(), writer: Arc::clone(writer), block, done });
+            }
+            Ok(None) => {
+                drop(state);
+                done(Ok(()));
+            }
+            Err(error) => {
+                drop(state);
+                if matches!(error, Error::Mismatch { .. } | Error::Differs { .. }) {
+                    self.metrics().add(Count::Mismatches, 1);
+                }
+                self.take_back(writer);
+                done(Err(error));
+            }
+        }
+    }
+
+    /// Whether a verdict is due, and on what.
+    fn due(&self, subject: &Subject, state: &WriterState, occasion: Occasion) -> Option<Target> {
+        let file = match subject {
+            Subject::Block(_, cid) => return state.fresh.then(|| Target::Cid(cid.clone())),
+            Subject::File(file) => file,
+        };
+        if file.state.lock().name.is_none() {
+            return None;
+        }
+        match &file.naming {
+            Naming::Cid(cid) => {
+                let due = if state.len() == 0 {
+                    // No bytes at all are a block only under the CID of the empty block.
+                    !state.judged && is_empty_block(cid.key())
+                } else {
+                    state.fresh
+                };
+                due.then(|| Target::Cid(cid.clone()))
+            }
+            Naming::Plain(_) => {
+                let stored = occasion == Occasion::Fsync || occasion == Occasion::Rename || !file.is_temporary();
+                (stored && state.fresh && state.len() > 0).then(|| Target::Any(self.options.cid_options.clone()))
+            }
+        }
+    }
+
+    fn rewrite_block(&self, subject: &Subject, expected: &bytes::Bytes) -> Result<Block> {
+        match subject {
+            Subject::Block(_, cid) => Block::verify(cid, expected.clone(), std::time::SystemTime::now()),
+            Subject::File(_) => Err(Error::Internal { what: "a rewrite without its block".into() }),
+        }
+    }
+
+    fn commit(self: &Arc<Self>, commit: Commit) {
+        let key = commit.block.key().clone();
+        if key.is_identity() {
+            // An identity CID holds its own bytes: there is nothing to store.
+            return self.settle(commit, Ok(Stored::Already));
+        }
+        {
+            let mut tables = self.tables.lock();
+            tables.claims.begin(&key, commit.writer.id);
+            if is_plain(&commit.subject) {
+                tables.stand_on(&key);
+            }
+        }
+        let shared = Arc::clone(self);
+        let block = commit.block.clone();
+        self.store.submit(block, Box::new(move |result| shared.settle(commit, result)));
+    }
+
+    /// The store has answered: names, claims, memory, then everybody who waits.
+    fn settle(self: &Arc<Self>, commit: Commit, result: Result<Stored>) {
+        let Commit { subject, writer, block, done } = commit;
+        let key = block.key();
+        let answer = match result {
+            Ok(stored) => {
+                self.settle_names(&subject, &writer, &block, stored);
+                match stored {
+                    Stored::New => self.listing_changed(),
+                    Stored::Healed => self.block_healed(key),
+                    Stored::Already => {}
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let mut tables = self.tables.lock();
+                if !key.is_identity() {
+                    tables.claims.finish(key, writer.id, None);
+                    if is_plain(&subject) {
+                        tables.stand_off(key);
+                    }
+                }
+                Err(error)
+            }
+        };
+        let waiting = {
+            let mut state = writer.state.lock();
+            state.committing = false;
+            match &answer {
+                Ok(()) => state.arrived(&block),
+                Err(_) => state.fresh = true,
+            }
+            std::mem::take(&mut state.waiting)
+        };
+        drop(block);
+        done(answer.clone());
+        waiting.into_iter().for_each(|waiting| waiting(answer.clone()));
+    }
+
+    fn settle_names(self: &Arc<Self>, subject: &Subject, writer: &Arc<Writer>, block: &Block, stored: Stored) {
+        let key = block.key();
+        let mut tables = self.tables.lock();
+        let made = !key.is_identity() && tables.claims.finish(key, writer.id, Some(stored));
+        let previous = std::mem::replace(&mut writer.state.lock().made, made.then(|| key.clone()));
+        let mut gone = Vec::new();
+        match subject {
+            Subject::File(file) => {
+                let unnamed = file.state.lock().name.is_none();
+                match &file.naming {
+                    Naming::Cid(_) => {
+                        tables.unstage(file, key);
+                        file.state.lock().committed = true;
+                    }
+                    Naming::Plain(_) if unnamed => {
+                        // Removed while its bytes were on the way: it stores nothing.
+                        tables.stand_off(key);
+                        writer.state.lock().made = None;
+                        gone.push(key.clone());
+                    }
+                    Naming::Plain(_) => tables.set_alias(file, Some(key.clone())),
+                }
+            }
+            Subject::Block(..) => {}
+        }
+        if let Some(previous) = previous.filter(|previous| previous != key) {
+            gone.push(previous);
+        }
+        for key in gone {
+            if tables.claims.give_up(&key, writer.id) && !tables.is_stood_on(&key) {
+                self.remove_made(&key);
+            }
+        }
+    }
+
+    /// Removes the block that a writer's earlier close made, if nobody else has stored it since.
+    pub(super) fn take_back(&self, writer: &Writer) {
+        let mut tables = self.tables.lock();
+        let Some(key) = writer.state.lock().made.take() else {
+            return;
+        };
+        if tables.claims.give_up(&key, writer.id) && !tables.is_stood_on(&key) {
+            self.remove_made(&key);
+        }
+    }
+
+    fn remove_made(&self, key: &Key) {
+        debug!(?key, "removing a block that an early close had made");
+        if let Err(error) = self.store.remove(key) {
+            warn!(?key, %error, "a block that an early close had made stays behind");
+        }
+        self.block_gone(key);
+    }
+
+    /// The last reference to a handle is gone.
+    pub(super) fn release(self: &Arc<Self>, handle: Handle) {
+        let Some(open) = self.handles.remove(handle) else {
+            return;
+        };
+        let Open::Writer(open) = &*open else {
+            return;
+        };
+        let unjudged = open.writes && {
+            let state = open.writer.state.lock();
+            state.fresh && state.refused.is_none() && !state.committing
+        };
+        if unjudged {
+            self.judge_mapped_writes(open);
+        }
+        match &open.subject {
+            Subject::Block(..) => {
+                let mut tables = self.tables.lock();
+                if let Some(made) = open.writer.state.lock().made.take() {
+                    tables.claims.give_up(&made, open.writer.id);
+                }
+            }
+            Subject::File(file) => self.release_file(open, file),
+        }
+    }
+
+    /// Bytes that came through a mapping after the last close: the only ones whose error nobody
+    /// can be told.
+    fn judge_mapped_writes(self: &Arc<Self>, open: &WriterHandle) {
+        let shared = Arc::clone(self);
+        let name = match &open.subject {
+            Subject::File(file) => file.state.lock().name.clone().unwrap_or_default().display().to_string(),
+            Subject::Block(_, cid) => cid.to_string(),
+        };
+        let done: Done = Box::new(move |result| {
+            if let Err(error) = result {
+                shared.metrics().add(Count::MappedWritesLost, 1);
+                warn!(name, %error, "bytes written through a mapping after the last close are lost");
+            }
+        });
+        self.judge(&open.subject, &open.writer, Occasion::Release, done);
+    }
+
+    fn release_file(&self, open: &WriterHandle, file: &Arc<super::file::File>) {
+        let mut tables = self.tables.lock();
+        let (last, last_writer) = {
+            let mut state = file.state.lock();
+            state.handles -= 1;
+            state.writers -= u32::from(open.writes);
+            (state.handles == 0, open.writes && state.writers == 0)
+        };
+        let mut writer = open.writer.state.lock();
+        let per_handle = file.shared_writer().is_none();
+        let temporary = !per_handle && file.is_temporary();
+        if (per_handle || (last_writer && !temporary))
+            && let Some(made) = writer.made.take()
+        {
+            tables.claims.give_up(&made, open.writer.id);
+        }
+        let unstored = writer.refused.is_some() || (writer.fresh && writer.len() > 0 && !temporary);
+        if !per_handle && last_writer && unstored && !writer.committing {
+            // What could not be stored leaves no name behind.
+            writer.refused = None;
+            writer.discard();
+            let name = file.state.lock().name.clone();
+            if let Some(name) = name {
+                tables.detach(file, &name);
+            }
+        }
+        if last {
+            writer.rest();
+            if let Some(cid) = file.cid() {
+                tables.unstage(file, cid.key());
+                file.state.lock().name = None;
+            } else if file.state.lock().name.is_none() {
+                writer.discard();
+            }
+        }
+    }
+}
+
+/// Whether all of a stored block has been written again. Nothing at all is no verdict.
+fn rewritten(subject: &Subject, expected: &[u8], length: usize) -> Result<Option<()>> {
+    if length == expected.len() {
+        return Ok(Some(()));
+    }
+    if length == 0 {
+        return Ok(None);
+    }
+    let cid = subject.cid().map(ToString::to_string).unwrap_or_default();
+    Err(Error::Differs { cid, at_byte: length as u64 })
+}
+
+fn is_plain(subject: &Subject) -> bool {
+    matches!(subject, Subject::File(file) if file.shared_writer().is_some())
+}
+
+fn is_empty_block(key: &Key) -> bool {
+    digest_of(key.code(), key.digest().len(), &[]).is_ok_and(|digest| digest == key.digest())
+}
