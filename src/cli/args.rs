@@ -1,18 +1,17 @@
-//! What was typed: the flags of every command, and the two passes of reading them.
+//! What was typed: the flags of every command.
 //!
-//! Invariant: a value comes from, in this order, a flag, an `-o` option, the source of a mount
-//! helper's command line, the environment, the default.
+//! Invariant: every flag has a name in the environment, made of its own; no value is looked at
+//! here beyond its spelling.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
-use super::{helper, mount_options, output, values};
-use crate::Error;
+use super::values;
+use crate::block;
 
 const ABOUT: &str = "Mount a persistent IPFS blockstore as a directory: files are blocks, named by CID";
 const USAGE: &str = "ipfs-persist-mount [OPTIONS] MOUNTPOINT
@@ -30,7 +29,7 @@ format, 5 mount failed, 6 no space, 8 not mounted or busy.";
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(name = "ipfs-persist-mount", version, about = ABOUT, override_usage = USAGE, after_help = AFTER_HELP)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, args_override_self = true)]
+#[command(subcommand_negates_reqs = true, args_override_self = true)]
 #[command(subcommand_value_name = "COMMAND", disable_help_subcommand = true)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -204,6 +203,7 @@ pub(super) struct UnmountArgs {
 
 /// The flags of `backends`.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub(super) struct BackendsArgs {
     /// Print a JSON array
     #[arg(long, env = "IPFS_PERSIST_MOUNT_JSON", value_parser = BoolishValueParser::new())]
@@ -212,6 +212,7 @@ pub(super) struct BackendsArgs {
 
 /// The flags of `cid`.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true, after_help = names_of_cid_parts())]
 pub(super) struct CidArgs {
     /// The files; - is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -230,65 +231,11 @@ pub(super) struct CidArgs {
     pub(super) max_block_size: u64,
 }
 
-/// A command line that cannot be run, or one that only asked for help.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    Clap(clap::Error),
-    Ours(Error),
-}
-
-impl Refusal {
-    /// Shows it where it belongs, and returns the exit code.
-    pub(super) fn show(&self) -> ExitCode {
-        match self {
-            Refusal::Ours(error) => output::fail(error),
-            Refusal::Clap(error) => {
-                // A closed standard output leaves nobody to show it to.
-                let _ = error.print();
-                ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-            }
-        }
-    }
-}
-
-/// Reads a command line. `-o` options and a mount helper's source are turned into flags, in front
-/// of those that were typed, and the whole is read again: so they mean and accept the same.
-pub(super) fn parse(words: Vec<OsString>) -> Result<Args, Refusal> {
-    let first = parse_once(&words)?;
-    let extra = extra_flags(&first).map_err(Refusal::Ours)?;
-    if extra.is_empty() {
-        return Ok(first);
-    }
-    let mut words = words.into_iter();
-    let program = words.next();
-    let all: Vec<OsString> = program.into_iter().chain(extra).chain(words).collect();
-    parse_once(&all)
-}
-
-fn parse_once(words: &[OsString]) -> Result<Args, Refusal> {
-    let matches = command().try_get_matches_from(words).map_err(Refusal::Clap)?;
-    Args::from_arg_matches(&matches).map_err(Refusal::Clap)
-}
-
-fn extra_flags(args: &Args) -> crate::Result<Vec<OsString>> {
-    if args.command.is_some() {
-        return Ok(Vec::new());
-    }
-    let mut flags = helper::flags_of_source(&args.mount.places)?;
-    flags.extend(mount_options::as_flags(&args.mount.options, args.mount.helper.sloppy, &command())?);
-    Ok(flags)
-}
-
-/// The command with all its flags. A variable that is set to nothing counts as not set, as it
-/// does in the shell.
-fn command() -> clap::Command {
-    fn without_empty_variables(command: clap::Command) -> clap::Command {
-        command
-            .mut_args(|arg| {
-                let empty = arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()));
-                if empty { arg.env(None::<&'static str>) } else { arg }
-            })
-            .mut_subcommands(without_empty_variables)
-    }
-    without_empty_variables(Args::command())
+fn names_of_cid_parts() -> String {
+    let codecs: Vec<&str> = block::codec_names().collect();
+    format!(
+        "Hash functions: {}.\n\nCodecs: {}, or a number of the multicodec table such as 0x55.",
+        block::hash_names_line(),
+        codecs.join(", ")
+    )
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::args::{CidArgs, MountArgs, VerifyWhen};
 use super::mount_options;
 use crate::block::CidOptions;
-use crate::blockstore::{StoreOptions, VerifyReads};
+use crate::blockstore::{StoreInfo, StoreOptions, VerifyReads};
 use crate::datastore::{self, Backend};
 use crate::fs::FsOptions;
 use crate::mount::ServeOptions;
@@ -24,8 +24,6 @@ pub(super) struct MountConfig {
     pub(super) store: StoreOptions,
     pub(super) fs: FsOptions,
     pub(super) serve: ServeOptions,
-    /// The CID of files written under other names.
-    pub(super) cid: CidOptions,
     pub(super) background: bool,
     pub(super) log_file: Option<PathBuf>,
     /// Check everything and do not mount.
@@ -35,10 +33,11 @@ pub(super) struct MountConfig {
 }
 
 impl MountConfig {
-    /// The meaning of a mount's flags. The mount point is not looked at yet.
+    /// The meaning of a mount's flags. The mount point is not looked at yet, and the source is known
+    /// only when the store has been opened.
     pub(super) fn new(args: MountArgs) -> Result<Self> {
         let cid = &args.cid;
-        let cid =
+        let cid_options =
             CidOptions::from_names(cid.cid_version.as_deref(), cid.cid_codec.as_deref(), cid.cid_hash.as_deref())?;
         let backend = args.backend.as_deref().map(datastore::backend).transpose()?;
         let given = args.data_path.as_deref().map(absolute).transpose()?;
@@ -51,6 +50,7 @@ impl MountConfig {
         let fs = FsOptions {
             block_bytes_max: args.max_block_size,
             staging_bytes_max: args.max_staging,
+            cid_options,
             strict: args.strict,
             no_delete: args.no_delete,
             read_only: args.read_only,
@@ -58,7 +58,7 @@ impl MountConfig {
             gid,
         };
         let serve = ServeOptions {
-            source: source(backend, data_path.as_deref()),
+            source: String::new(),
             mount_point,
             read_only: args.read_only,
             allow_other: args.allow_other,
@@ -80,7 +80,6 @@ impl MountConfig {
             store,
             fs,
             serve,
-            cid,
             background: args.background,
             log_file: args.log_file.as_deref().map(absolute).transpose()?,
             fake: args.helper.fake,
@@ -109,14 +108,11 @@ fn default_path(backend: Option<&Backend>) -> Result<Option<&'static str>> {
     Ok(row.default_path)
 }
 
-/// What the mount table shows: `file:/srv/blocks`, or `memory`. Where no backend was asked for, the
-/// data directory's own is known only after it has been opened, and the path stands alone.
-fn source(backend: Option<&Backend>, data_path: Option<&Path>) -> String {
-    match (backend, data_path) {
-        (Some(row), Some(path)) => format!("{}:{}", row.name, path.display()),
-        (Some(row), None) => row.name.to_owned(),
-        (None, Some(path)) => path.display().to_string(),
-        (None, None) => BACKEND_DEFAULT.to_owned(),
+/// What the mount table shows as the source of a mount: `file:/srv/blocks`, or `memory`.
+pub(super) fn source(store: &StoreInfo) -> String {
+    match &store.data_path {
+        Some(path) => format!("{}:{}", store.backend.name, path.display()),
+        None => store.backend.name.to_owned(),
     }
 }
 

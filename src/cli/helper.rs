@@ -1,7 +1,7 @@
 //! Being called by mount(8) and umount(8), directly or through mount.fuse3.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::datastore;

@@ -10,6 +10,7 @@ mod helper;
 mod log;
 mod mount_options;
 mod output;
+mod parse;
 mod values;
 
 use std::ffi::OsString;
@@ -20,7 +21,7 @@ use args::{Args, Command};
 
 /// Runs the program with this command line, the program's own name first.
 pub fn run(words: Vec<OsString>) -> ExitCode {
-    let args = match args::parse(helper::as_command(words)) {
+    let args = match parse::command_line(helper::as_command(words)) {
         Ok(args) => args,
         Err(refusal) => return refusal.show(),
     };

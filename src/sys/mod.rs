@@ -5,6 +5,8 @@
 
 mod daemon;
 mod durable;
+pub mod errno;
+pub mod files;
 mod holders;
 mod lock;
 mod mount_table;

@@ -2,13 +2,17 @@
 
 use std::fs::File;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use crate::Result;
+use crate::blockstore::Blockstore;
 use crate::cli::args::MountArgs;
-use crate::cli::config::MountConfig;
+use crate::cli::config::{self, MountConfig};
 use crate::cli::{log, mount_options, output};
-use crate::mount::point;
+use crate::fs::Filesystem;
+use crate::metrics::Metrics;
+use crate::mount::{self, point};
 use crate::sys::{self, Forked, Starting};
-use crate::{Error, Result};
 
 /// Files are private to the user, whatever the umask was.
 const UMASK: u32 = 0o077;
@@ -86,6 +90,20 @@ fn start(config: &MountConfig) -> Result<Start> {
             output::to_stderr(&report.text);
             Start::Background(ExitCode::from(report.exit))
         }
+    })
+}
+
+/// Opens the store, mounts it, and serves it until it is unmounted and closed.
+fn open_and_serve(mut config: MountConfig, announcer: &mut Announcer) -> Result<()> {
+    if let Err(error) = sys::raise_nofile_limit() {
+        tracing::warn!(%error, "going on with fewer open files");
+    }
+    let store = Blockstore::open(&config.store, Arc::new(Metrics::default()))?;
+    config.serve.source = config::source(store.info());
+    let filesystem = Filesystem::new(store, config.fs);
+    mount::serve(filesystem, &config.serve, || {
+        tracing::info!("mounted {} at {}", config.serve.source, config.serve.mount_point.display());
+        announcer.ready();
     })
 }
 
