@@ -166,7 +166,11 @@ impl Metrics {
     /// All counters as JSON: `{"counters": {name: n}, "requests": {operation: n}}`.
     pub fn to_json(&self) -> serde_json::Value {
         let named = |names: Vec<&'static str>, values: &[Counter]| -> serde_json::Map<String, _> {
-            names.into_iter().zip(values).map(|(name, counter)| (name.to_owned(), counter.get().into())).collect()
+            names
+                .into_iter()
+                .zip(values)
+                .map(|(name, counter)| (name.to_owned(), counter.get().into()))
+                .collect()
         };
         serde_json::json!({
             "counters": named(Count::ROWS.iter().map(|row| row.1).collect(), &self.counts),

@@ -9,9 +9,9 @@ use tracing::{info, warn};
 use super::StoreOptions;
 use super::marker::{FORMAT_VERSION, MARKER_NAME, Marker};
 use crate::datastore::{BACKENDS, Backend, Datastore, OpenRequest, backend};
-use crate::sys::durable::create_dir_all_private;
+use crate::sys::create_dir_all_private;
 use crate::sys::errno::{EACCES, EPERM, EROFS};
-use crate::sys::lock::{FileLock, Holder};
+use crate::sys::{FileLock, Holder};
 use crate::{Error, Result};
 
 /// The name of the lock file in a data directory.

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::sys::durable::write_file;
+use crate::sys::write_file;
 use crate::{Error, Result};
 
 /// The newest format of a data directory that this program knows.

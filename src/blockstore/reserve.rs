@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::sys::space::{Space, space_of};
+use crate::sys::{Space, space_of};
 use crate::{Error, Result};
 
 /// Free inodes that new blocks must leave, where every block is a file.

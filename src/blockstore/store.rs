@@ -21,8 +21,8 @@ use super::{StoreOptions, VerifyReads};
 use crate::block::{Block, CidForm, Key, Meta};
 use crate::datastore::{Backend, Datastore, ListedKey, MetaChange, Position, Sync};
 use crate::metrics::{Count, Metrics};
-use crate::sys::lock::FileLock;
-use crate::sys::space::Space;
+use crate::sys::FileLock;
+use crate::sys::Space;
 use crate::{Error, Result};
 
 /// What is known of an opened store, for people.
@@ -161,7 +161,9 @@ impl Blockstore {
                 let _ = sender.send(result);
             }),
         );
-        receiver.recv().map_err(|_| Error::Internal { what: "a write was dropped without an answer".into() })?
+        receiver
+            .recv()
+            .map_err(|_| Error::Internal { what: "a write was dropped without an answer".into() })?
     }
 
     /// Removes a block; `false` if it was not there. Open handles keep reading it. The removal is

@@ -81,7 +81,7 @@ impl Engine {
                     done(self.put_now(std::slice::from_ref(block)).map(|()| Stored::New));
                 }
             }
-            Err(error) => dones.into_iter().take(1).for_each(|done| done(Err(error))),
+            Err(error) => dones.into_iter().take(1).for_each(|done| done(Err(error.clone()))),
         }
     }
 

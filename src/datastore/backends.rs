@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::Datastore;
+use super::flatfs::{self, FlatFs};
+use super::memory::Memory;
 use crate::{Error, Result};
 
 /// How an engine is to be opened.
@@ -48,7 +50,34 @@ pub struct Backend {
 }
 
 /// Every backend of this build, in the order in which they are shown.
-pub const BACKENDS: &[Backend] = &[];
+pub const BACKENDS: &[Backend] = &[
+    Backend {
+        name: "memory",
+        aliases: &[],
+        engine: "sorted maps",
+        about: "blocks in memory, for tests and caches; nothing persists",
+        durable: false,
+        file_per_block: false,
+        parallel: 1,
+        default_path: None,
+        directory: "memory",
+        probe: |_| false,
+        open: Memory::open,
+    },
+    Backend {
+        name: "file",
+        aliases: &["flatfs"],
+        engine: "flatfs",
+        about: "one file per block, interchangeable with Kubo's default store; read at the kernel's own speed",
+        durable: true,
+        file_per_block: true,
+        parallel: 1,
+        default_path: Some("./data/file"),
+        directory: "blocks",
+        probe: flatfs::probe,
+        open: FlatFs::open,
+    },
+];
 
 /// The row with this name or alias.
 pub fn backend(name: &str) -> Result<&'static Backend> {

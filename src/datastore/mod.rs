@@ -5,6 +5,9 @@
 
 mod backends;
 mod contract;
+pub mod flatfs;
+pub mod memory;
+pub mod order;
 
 pub use backends::{BACKENDS, Backend, OpenRequest, backend};
 pub use contract::{Datastore, ListedKey, MetaChange, Position, Sync, Usage};

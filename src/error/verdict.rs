@@ -18,10 +18,12 @@ pub struct Verdict {
 
 const CHECK_CID: &str = "check the CID for a typing or copying mistake";
 const SHORTER_NAME: &str = "use a shorter multibase, such as base32 (b...) or base58btc (z...)";
-const KNOWN_HASH: &str = "hash the block with one of the functions that `ipfs-persist-mount cid --help` lists";
+const KNOWN_HASH: &str =
+    "hash the block with one of the functions that `ipfs-persist-mount cid --help` lists";
 const ALLOWED_HASH: &str = "hash the block with sha2-256 or blake3, with the full digest";
 const NAME_BY_CID: &str = "name the file by the CID of its bytes: `ipfs-persist-mount cid FILE` prints it";
-const NOT_STRICT: &str = "name the file by its CID (`ipfs-persist-mount cid FILE` prints it), or mount without --strict";
+const NOT_STRICT: &str =
+    "name the file by its CID (`ipfs-persist-mount cid FILE` prints it), or mount without --strict";
 const HEAL: &str = "write the right bytes to this CID once more: that heals the stored copy";
 const SMALLER: &str = "split the data into smaller blocks, or mount with a larger --max-block-size";
 const FREE_SPACE: &str = "free some space on that file system, or lower --min-free-space";
@@ -39,8 +41,10 @@ const LIST_BACKENDS: &str = "`ipfs-persist-mount backends` describes each of the
 const UNMOUNT_THERE: &str = "unmount it there first (`ipfs-persist-mount unmount MOUNTPOINT`), or wait longer with --lock-wait SECONDS";
 const NEWER_PROGRAM: &str = "open it with the version of ipfs-persist-mount that made it, or a newer one";
 const EMPTY_DIRECTORY: &str = "choose an empty or new directory with --data-path";
-const RESTORE: &str = "restore the named file from a backup, or move the directory away and start a new store";
-const FUSE_MODULE: &str = "load the kernel module (`modprobe fuse`); in a container, pass `--device /dev/fuse --cap-add SYS_ADMIN`";
+const RESTORE: &str =
+    "restore the named file from a backup, or move the directory away and start a new store";
+const FUSE_MODULE: &str =
+    "load the kernel module (`modprobe fuse`); in a container, pass `--device /dev/fuse --cap-add SYS_ADMIN`";
 const FIND_MOUNTS: &str = "`findmnt -t fuse.ipfs-persist-mount` lists what is mounted";
 const CLOSE_FILES: &str = "close those files or end those programs, then unmount again";
 const REPORT: &str = "this is a bug in ipfs-persist-mount: please report it with the log";
@@ -108,9 +112,10 @@ fn system_call(source: &io::Error) -> Verdict {
     let errno = source.raw_os_error().unwrap_or(EIO);
     let (exit, hint) = match errno {
         ENOSPC | EDQUOT => (ExitCode::NoSpace, "free some space on that file system"),
-        EACCES | EPERM => {
-            (ExitCode::Failure, "check who owns that path and its permissions, or choose another with --data-path")
-        }
+        EACCES | EPERM => (
+            ExitCode::Failure,
+            "check who owns that path and its permissions, or choose another with --data-path",
+        ),
         EROFS => (ExitCode::Failure, "that file system is read-only: mount the store with --read-only"),
         EIO => (ExitCode::Failure, "check the disk: `dmesg` may say more"),
         _ => (ExitCode::Failure, ""),

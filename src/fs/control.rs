@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::core::Shared;
 use super::types::{Attr, Entry, Ino, Kind, Validity};
-use crate::sys::process::own_start_time;
+use crate::sys::start_time;
 
 /// Its name in the root directory, where it is resolvable and not listed.
 pub const CONTROL_NAME: &str = ".ipfs-persist";
@@ -64,7 +64,9 @@ impl ControlNode {
     pub fn kind(self) -> Kind {
         match self {
             ControlNode::Directory | ControlNode::Names => Kind::Directory,
-            ControlNode::Stats | ControlNode::Metrics | ControlNode::Status | ControlNode::Errors => Kind::File,
+            ControlNode::Stats | ControlNode::Metrics | ControlNode::Status | ControlNode::Errors => {
+                Kind::File
+            }
         }
     }
 }
@@ -121,7 +123,7 @@ impl Shared {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
-            "start_time": own_start_time(),
+            "start_time": start_time(std::process::id()),
             "backend": info.backend.name,
             "durable": info.backend.durable,
             "durability": "close",

@@ -41,7 +41,13 @@ pub type Sink<'a> = dyn FnMut(&DirEntry, Option<&Entry>) -> bool + 'a;
 
 impl Shared {
     /// Emits entries behind a cookie until the sink is full.
-    pub(super) fn readdir(&self, handle: Handle, cookie: u64, attributes: bool, sink: &mut Sink<'_>) -> Result<()> {
+    pub(super) fn readdir(
+        &self,
+        handle: Handle,
+        cookie: u64,
+        attributes: bool,
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
         let open = self.handles.get(handle)?;
         let Open::Directory(ino, cursor) = &*open else {
             return Err(Error::InvalidRequest { what: "this is not a directory" });
@@ -62,7 +68,13 @@ impl Shared {
         Ok(())
     }
 
-    fn read_root(&self, cursor: &mut Cursor, cookie: u64, attributes: bool, sink: &mut Sink<'_>) -> Result<()> {
+    fn read_root(
+        &self,
+        cursor: &mut Cursor,
+        cookie: u64,
+        attributes: bool,
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
         if cookie == 0 {
             *cursor = Cursor::default();
         }
@@ -98,8 +110,7 @@ impl Shared {
         let position = self.store.position(&listed.key);
         let following = cursor.page.get(cursor.next + 1).map(|next| self.store.position(&next.key));
         let shares = following == Some(position);
-        let cookie =
-            if shares { COOKIE_SHARED + cursor.shared.len() as u64 } else { COOKIE_BASE + position };
+        let cookie = if shares { COOKIE_SHARED + cursor.shared.len() as u64 } else { COOKIE_BASE + position };
         let attr = if attributes { self.block_attr(&listed.key)? } else { None };
         if attributes && attr.is_none() {
             // Removed since the page was fetched.
@@ -141,7 +152,8 @@ impl Shared {
         cursor.next = 0;
         if let Some(last) = within {
             let position = self.store.position(&last);
-            let seen = |listed: &&ListedKey| self.store.position(&listed.key) == position && listed.key <= last;
+            let seen =
+                |listed: &&ListedKey| self.store.position(&listed.key) == position && listed.key <= last;
             cursor.next = cursor.page.iter().take_while(seen).count();
         }
         Ok(())

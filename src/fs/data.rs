@@ -27,7 +27,9 @@ impl Shared {
                 Ok(with(bytes.get(start..end).unwrap_or_default()))
             }
             Open::Writer(handle) => handle.writer.state.lock().read(offset, length, &self.store, with),
-            Open::Directory(..) => Err(Error::InvalidRequest { what: "a directory cannot be read as a file" }),
+            Open::Directory(..) => {
+                Err(Error::InvalidRequest { what: "a directory cannot be read as a file" })
+            }
         }
     }
 
@@ -54,7 +56,8 @@ impl Shared {
         loop {
             match self.write(handle, offset, data) {
                 Err(Error::StagingFull { limit_bytes }) => {
-                    if !self.staging.wait_for_room(data.len() as u64, deadline) || Instant::now() >= deadline {
+                    if !self.staging.wait_for_room(data.len() as u64, deadline) || Instant::now() >= deadline
+                    {
                         let error = Error::StagingFull { limit_bytes };
                         self.refuse_for_good(handle, &error)?;
                         return Err(error);

@@ -55,7 +55,9 @@ impl Shared {
         }
         let meaning = match self.meaning(name) {
             Ok(meaning) => meaning,
-            Err(error @ (Error::NameTooLong { .. } | Error::Io { .. } | Error::Damaged { .. })) => return Err(error),
+            Err(error @ (Error::NameTooLong { .. } | Error::Io { .. } | Error::Damaged { .. })) => {
+                return Err(error);
+            }
             Err(_) => return Err(Error::NotFound),
         };
         match meaning {

@@ -187,7 +187,12 @@ impl Shared {
         };
         let writer = self.new_writer(content, key.code(), key.digest().len());
         let subject = Subject::Block(ino, cid);
-        let handle = self.handles.insert(Open::Writer(WriterHandle { subject, writer, writes: true, pid: caller.pid }));
+        let handle = self.handles.insert(Open::Writer(WriterHandle {
+            subject,
+            writer,
+            writes: true,
+            pid: caller.pid,
+        }));
         Ok(Opened { handle, caching: Caching::Direct, flush: true, passthrough })
     }
 
@@ -219,8 +224,12 @@ impl Shared {
             state.writers += u32::from(intent.write);
         }
         let subject = Subject::File(Arc::clone(file));
-        let handle =
-            self.handles.insert(Open::Writer(WriterHandle { subject, writer, writes: intent.write, pid: caller.pid }));
+        let handle = self.handles.insert(Open::Writer(WriterHandle {
+            subject,
+            writer,
+            writes: intent.write,
+            pid: caller.pid,
+        }));
         // Under a CID name a second writer has bytes of its own, so it must not share the page cache.
         let caching = if first { Caching::Fresh } else { Caching::Direct };
         Ok(Opened { handle, caching, flush: intent.write, passthrough: None })

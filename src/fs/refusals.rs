@@ -71,7 +71,10 @@ mod tests {
         assert_eq!(text.lines().count(), REFUSALS_MAX);
         assert!(text.lines().next().unwrap().contains("at most 50 bytes"), "{text}");
         let last = text.lines().last().unwrap();
-        assert!(last.contains("pid 7 write photo.jpg errno 27: a block may have at most 149 bytes"), "{last}");
+        assert!(
+            last.contains("pid 7 write photo.jpg errno 27: a block may have at most 149 bytes"),
+            "{last}"
+        );
         assert!(last.contains("--max-block-size"), "{last}");
     }
 }

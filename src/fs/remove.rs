@@ -40,7 +40,9 @@ impl Shared {
 
     fn unlink_block(&self, key: &Key) -> Result<()> {
         if key.is_identity() {
-            return Err(Error::NotPermitted { what: "an identity CID holds its own bytes and cannot be removed" });
+            return Err(Error::NotPermitted {
+                what: "an identity CID holds its own bytes and cannot be removed",
+            });
         }
         if self.options.no_delete {
             return Err(Error::NotPermitted { what: "this mount does not delete blocks (--no-delete)" });

@@ -12,7 +12,7 @@ use super::handle::Subject;
 use super::lookup::Meaning;
 use super::types::{Caller, Done, Ino, ROOT};
 use super::verdict::Occasion;
-use super::writer::{Target, Writer};
+use super::writer::Writer;
 use crate::block::{Cid, is_temporary};
 use crate::{Error, Result};
 
@@ -70,7 +70,9 @@ impl Shared {
             Meaning::Absent(_) | Meaning::Plain(None) => return Err(Error::NotFound),
             Meaning::Block(cid, _) | Meaning::Staged(cid, _) => {
                 return match target {
-                    Meaning::Block(other, _) | Meaning::Staged(other, _) if other.key() == cid.key() => Ok(None),
+                    Meaning::Block(other, _) | Meaning::Staged(other, _) if other.key() == cid.key() => {
+                        Ok(None)
+                    }
                     _ => Err(Error::NotPermitted { what: "a block's name is its CID and cannot be changed" }),
                 };
             }
@@ -117,7 +119,7 @@ impl Shared {
         let settled: Done = Box::new(move |result| {
             done(result.map(|()| shared.end_name(&rename)));
         });
-        self.commit_as(&file, &writer, Target::Cid(cid), settled);
+        self.commit_as(&file, &writer, cid, settled);
     }
 
     fn move_name(&self, rename: &Rename) -> Result<()> {
@@ -140,8 +142,16 @@ impl Shared {
         Ok(())
     }
 
+    /// The bytes have become a block under its CID: the other name ends, the block stays.
     fn end_name(&self, rename: &Rename) {
-        self.unlink_plain(&rename.file, &rename.from);
+        let made = rename.writer.state.lock().made.take();
+        if let Some(made) = made {
+            self.keep(&made, &rename.writer);
+        }
+        self.tables.lock().detach(&rename.file, &rename.from);
+        if rename.file.state.lock().handles == 0 {
+            rename.writer.state.lock().discard();
+        }
     }
 
     /// A block that this writer made while its name was a temporary one now stays, unless the

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use tracing::{debug, warn};
 
 use super::core::Shared;
-use super::file::Naming;
+use super::file::{File, Naming};
 use super::handle::{Open, Subject, WriterHandle};
 use super::types::{Done, Handle};
 use super::writer::{Content, Target, Writer, WriterState};
-use crate::block::{Block, Key, digest_of};
+use crate::block::{Block, Cid, Key, digest_of};
 use crate::blockstore::Stored;
 use crate::metrics::Count;
 use crate::{Error, Result};
@@ -129,8 +129,42 @@ impl Shared {
                 due.then(|| Target::Cid(cid.clone()))
             }
             Naming::Plain(_) => {
-                let stored = occasion == Occasion::Fsync || occasion == Occasion::Rename || !file.is_temporary();
-                (stored && state.fresh && state.len() > 0).then(|| Target::Any(self.options.cid_options.clone()))
+                let stored =
+                    occasion == Occasion::Fsync || occasion == Occasion::Rename || !file.is_temporary();
+                (stored && state.fresh && state.len() > 0)
+                    .then(|| Target::Any(self.options.cid_options.clone()))
+            }
+        }
+    }
+
+    /// Stores what a file has as exactly the block `cid`, whether a verdict has fallen before or not.
+    pub(super) fn commit_as(self: &Arc<Self>, file: &Arc<File>, writer: &Arc<Writer>, cid: Cid, done: Done) {
+        let mut state = writer.state.lock();
+        if let Some(error) = state.refused.clone() {
+            drop(state);
+            return done(Err(error));
+        }
+        if state.committing {
+            let (shared, file, writer) = (Arc::clone(self), Arc::clone(file), Arc::clone(writer));
+            let again: Done = Box::new(move |result| match result {
+                Ok(()) => shared.commit_as(&file, &writer, cid, done),
+                Err(error) => done(Err(error)),
+            });
+            state.waiting.push(again);
+            return;
+        }
+        match state.freeze(&Target::Cid(cid.clone()), file.mtime(), &self.room()) {
+            Ok(block) => {
+                state.fresh = false;
+                state.committing = true;
+                drop(state);
+                let subject = Subject::Block(file.ino, cid);
+                self.commit(Commit { subject, writer: Arc::clone(writer), block, done });
+            }
+            Err(error) => {
+                drop(state);
+                self.metrics().add(Count::Mismatches, 1);
+                done(Err(error));
             }
         }
     }
@@ -199,7 +233,13 @@ impl Shared {
         waiting.into_iter().for_each(|waiting| waiting(answer.clone()));
     }
 
-    fn settle_names(self: &Arc<Self>, subject: &Subject, writer: &Arc<Writer>, block: &Block, stored: Stored) {
+    fn settle_names(
+        self: &Arc<Self>,
+        subject: &Subject,
+        writer: &Arc<Writer>,
+        block: &Block,
+        stored: Stored,
+    ) {
         let key = block.key();
         let mut tables = self.tables.lock();
         let made = !key.is_identity() && tables.claims.finish(key, writer.id, Some(stored));
@@ -296,7 +336,7 @@ impl Shared {
         self.judge(&open.subject, &open.writer, Occasion::Release, done);
     }
 
-    fn release_file(&self, open: &WriterHandle, file: &Arc<super::file::File>) {
+    fn release_file(&self, open: &WriterHandle, file: &Arc<File>) {
         let mut tables = self.tables.lock();
         let (last, last_writer) = {
             let mut state = file.state.lock();

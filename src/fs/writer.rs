@@ -87,7 +87,13 @@ pub struct Room<'a> {
 
 impl Writer {
     /// A writer whose bytes will be hashed with this function as they arrive.
-    pub fn new(id: WriterId, charge: Charge, content: Content, hash_code: u64, digest_len: usize) -> Arc<Self> {
+    pub fn new(
+        id: WriterId,
+        charge: Charge,
+        content: Content,
+        hash_code: u64,
+        digest_len: usize,
+    ) -> Arc<Self> {
         let state = WriterState {
             content,
             fresh: false,
@@ -233,12 +239,7 @@ impl WriterState {
     ///
     /// # Errors
     /// [`Error::Mismatch`]; the bytes are then as they were.
-    pub fn freeze(
-        &mut self,
-        target: &Target,
-        mtime: SystemTime,
-        room: &Room<'_>,
-    ) -> Result<Block> {
+    pub fn freeze(&mut self, target: &Target, mtime: SystemTime, room: &Room<'_>) -> Result<Block> {
         let block = match mem::replace(&mut self.content, Content::Empty) {
             Content::Draft(draft) => match target.judge_draft(draft, mtime) {
                 Ok(block) => block,

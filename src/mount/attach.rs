@@ -30,7 +30,7 @@ pub fn attach(options: &ServeOptions) -> Result<OwnedFd> {
 }
 
 fn attach_as_root(options: &ServeOptions) -> Result<OwnedFd> {
-    let device = sys::open_fuse_device().map_err(|source| Error::FuseDevice { source })?;
+    let device = sys::open_fuse_device().map_err(|source| Error::FuseDevice { source: std::sync::Arc::new(source) })?;
     let request = MountRequest {
         target: &options.mount_point,
         source: &options.source,
@@ -59,7 +59,7 @@ fn attach_by_helper(options: &ServeOptions) -> Result<OwnedFd> {
             Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
                 Err(failed(options, said, HINT_DEVICE))
             }
-            Err(source) => Err(Error::FuseDevice { source }),
+            Err(source) => Err(Error::FuseDevice { source: std::sync::Arc::new(source) }),
             Ok(_) => Err(failed(options, said, helper_hint(options))),
         },
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
