@@ -37,8 +37,11 @@ impl MountConfig {
     /// only when the store has been opened.
     pub(super) fn new(args: MountArgs) -> Result<Self> {
         let cid = &args.cid;
-        let cid_options =
-            CidOptions::from_names(cid.cid_version.as_deref(), cid.cid_codec.as_deref(), cid.cid_hash.as_deref())?;
+        let cid_options = CidOptions::from_names(
+            cid.cid_version.as_deref(),
+            cid.cid_codec.as_deref(),
+            cid.cid_hash.as_deref(),
+        )?;
         let backend = args.backend.as_deref().map(datastore::backend).transpose()?;
         let given = args.data_path.as_deref().map(absolute).transpose()?;
         let (data_path, unused_data_path) = match default_path(backend)? {

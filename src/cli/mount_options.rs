@@ -140,10 +140,16 @@ fn flag_of(name: &str, value: Option<&OsStr>, command: &clap::Command) -> Result
         }
         (false, None) => {}
         (true, None) => {
-            return Err(usage(format!("the mount option {name} needs a value"), &format!("write {name}=VALUE")));
+            return Err(usage(
+                format!("the mount option {name} needs a value"),
+                &format!("write {name}=VALUE"),
+            ));
         }
         (false, Some(_)) => {
-            return Err(usage(format!("the mount option {name} takes no value"), &format!("write {name} alone")));
+            return Err(usage(
+                format!("the mount option {name} takes no value"),
+                &format!("write {name} alone"),
+            ));
         }
     }
     Ok(flag)
@@ -164,14 +170,19 @@ mod tests {
 
     #[test]
     fn options_become_the_flags_of_that_name() {
-        let expected = ["--read-only", "--min-free-space=1GiB", "--allow-other", "--data-path=/a,b\\c=d", "--backend=x"];
+        let expected =
+            ["--read-only", "--min-free-space=1GiB", "--allow-other", "--data-path=/a,b\\c=d", "--backend=x"];
         let given = "ro,min_free_space=1GiB,,allow_other,data-path=/a\\,b\\\\c=d,backend=x,";
         assert_eq!(flags(given).unwrap(), expected);
     }
 
     #[test]
     fn generic_options_are_accepted_and_are_no_flags() {
-        assert!(flags("rw,noexec,noatime,nosuid,nodev,dev,suid,noauto,user=me,x-systemd.automount,_netdev").unwrap().is_empty());
+        assert!(
+            flags("rw,noexec,noatime,nosuid,nodev,dev,suid,noauto,user=me,x-systemd.automount,_netdev")
+                .unwrap()
+                .is_empty()
+        );
         assert_eq!(refused(&["suid,nodev".into(), "dev".into()]), ["suid", "dev"]);
     }
 

@@ -62,7 +62,9 @@ fn refuse_stray_flags(matches: &ArgMatches) -> crate::Result<()> {
         None => Ok(()),
         Some(arg) => Err(Error::Usage {
             what: format!("{} in front of {name} has no meaning: it belongs to mounting", spelled(arg)),
-            hint: format!("`ipfs-persist-mount {name} --help` shows what {name} takes; a mount point of that name is written ./{name}"),
+            hint: format!(
+                "`ipfs-persist-mount {name} --help` shows what {name} takes; a mount point of that name is written ./{name}"
+            ),
         }),
     }
 }
@@ -72,7 +74,7 @@ fn spelled(arg: &Arg) -> String {
     match (arg.get_long(), arg.get_short()) {
         (Some(long), _) => format!("--{long}"),
         (None, Some(short)) => format!("-{short}"),
-        (None, None) => "a mount point".to_owned(),
+        (None, None) => arg.get_id().to_string(),
     }
 }
 
@@ -109,8 +111,13 @@ mod tests {
     use std::time::Duration;
 
     fn parsed(line: &str) -> Args {
-        command_line(std::iter::once("ipfs-persist-mount").chain(line.split_whitespace()).map(OsString::from).collect())
-            .unwrap()
+        command_line(
+            std::iter::once("ipfs-persist-mount")
+                .chain(line.split_whitespace())
+                .map(OsString::from)
+                .collect(),
+        )
+        .unwrap()
     }
 
     fn refused(line: &str) -> String {
@@ -130,7 +137,9 @@ mod tests {
     fn every_flag_has_an_environment_name_made_of_its_own() {
         fn check(command: &clap::Command) {
             for arg in command.get_arguments() {
-                let Some(long) = arg.get_long().filter(|long| !["help", "version"].contains(long)) else { continue };
+                let Some(long) = arg.get_long().filter(|long| !["help", "version"].contains(long)) else {
+                    continue;
+                };
                 let plain = long.replace('-', "_").to_uppercase();
                 let expected = match (command.get_name(), long) {
                     (_, "backend" | "data-path") => plain,
@@ -171,7 +180,7 @@ mod tests {
         assert_eq!(parsed("-v unmount /mnt").log.verbose, 1);
         assert_eq!(parsed("unmount -vv /mnt").log.verbose, 2);
         assert!(refused("--strict unmount /mnt").starts_with("--strict in front of unmount"));
-        assert!(refused("/srv/blocks unmount /mnt").contains("in front of unmount"));
+        assert!(refused("/srv/blocks unmount /mnt").contains("unexpected"));
         assert!(parsed("./unmount").command.is_none());
     }
 }

@@ -30,7 +30,8 @@ pub fn attach(options: &ServeOptions) -> Result<OwnedFd> {
 }
 
 fn attach_as_root(options: &ServeOptions) -> Result<OwnedFd> {
-    let device = sys::open_fuse_device().map_err(|source| Error::FuseDevice { source: std::sync::Arc::new(source) })?;
+    let device = sys::open_fuse_device()
+        .map_err(|source| Error::FuseDevice { source: std::sync::Arc::new(source) })?;
     let request = MountRequest {
         target: &options.mount_point,
         source: &options.source,

@@ -48,7 +48,13 @@ fn json() -> Result<String> {
 
 fn table() -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["BACKEND", "ENGINE", "DURABLE", "DEFAULT PATH", "GOOD FOR"]);
+    table.load_preset(presets::NOTHING).set_header([
+        "BACKEND",
+        "ENGINE",
+        "DURABLE",
+        "DEFAULT PATH",
+        "GOOD FOR",
+    ]);
     for backend in BACKENDS {
         table.add_row([
             backend.name,

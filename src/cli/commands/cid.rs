@@ -60,7 +60,8 @@ fn cid_of(file: &Path, options: &CidOptions, limit_bytes: u64) -> Result<String>
         }
         hasher.update(buffer.get(..count).unwrap_or_default());
     }
-    let refused = Error::HashRefused { code: options.hash_code, why: "the file is too long for this function" };
+    let refused =
+        Error::HashRefused { code: options.hash_code, why: "the file is too long for this function" };
     let key = Key::new(options.hash_code, &hasher.digest()).ok_or(refused)?;
     Ok(canonical(&key, options.form(&key)))
 }
