@@ -31,7 +31,7 @@ pub use control::CONTROL_NAME;
 pub use cursor::Sink;
 pub use open::{OpenIntent, PASSTHROUGH_BYTES_MIN};
 pub use options::FsOptions;
-pub use refusals::REFUSALS_MAX;
+pub use refusals::{REFUSALS_MAX, Refusals};
 pub use staging::STAGING_WAIT;
 pub use tables::NAMES_MAX;
 pub use types::{
@@ -82,9 +82,9 @@ impl Filesystem {
         self.shared.staging.used_bytes()
     }
 
-    /// Keeps a refusal for `.ipfs-persist/errors`.
-    pub fn note_refusal(&self, pid: u32, operation: &'static str, name: Option<&OsStr>, error: &Error) {
-        self.shared.refusals.add(pid, operation, name, error);
+    /// The refusals that `.ipfs-persist/errors` shows.
+    pub fn refusals(&self) -> &Arc<Refusals> {
+        &self.shared.refusals
     }
 
     /// The inode that a name stands for; the kernel holds one more reference to it.

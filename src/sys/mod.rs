@@ -7,6 +7,7 @@ mod daemon;
 mod durable;
 pub mod errno;
 pub mod files;
+pub mod open_flags;
 mod holders;
 mod lock;
 mod mount_table;

@@ -9,7 +9,8 @@ use crate::{Error, Result};
 /// The room on one file system, as an ordinary user may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Size of the file system, in bytes.
+    /// Size of the file system in bytes, without what only root may use: total less free is then
+    /// what is used, which is how df(1) computes it.
     pub total_bytes: u64,
     /// Bytes that an ordinary user may still write (`f_bavail * f_frsize`).
     pub free_bytes: u64,
@@ -28,10 +29,12 @@ pub fn space_of(path: &Path) -> Result<Space> {
         0 => stat.block_size(),
         bytes => bytes,
     };
+    let for_root = stat.blocks_free().saturating_sub(stat.blocks_available());
+    let inodes_for_root = stat.files_free().saturating_sub(stat.files_available());
     Ok(Space {
-        total_bytes: stat.blocks().saturating_mul(unit),
+        total_bytes: stat.blocks().saturating_sub(for_root).saturating_mul(unit),
         free_bytes: stat.blocks_available().saturating_mul(unit),
-        total_inodes: stat.files(),
+        total_inodes: stat.files().saturating_sub(inodes_for_root),
         free_inodes: stat.files_available(),
         block_bytes: unit,
     })
