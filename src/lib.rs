@@ -16,6 +16,7 @@
 
 pub mod block;
 pub mod blockstore;
+pub mod cli;
 pub mod datastore;
 pub mod error;
 pub mod fs;

@@ -65,7 +65,7 @@ pub fn detach(path: &Path, lazy: bool) -> Result<()> {
 pub fn unmount_and_wait(path: &Path, options: &UnmountOptions) -> Result<()> {
     let mount = mount_of_ours(path)?;
     let daemon = match ask_daemon(&mount) {
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+        Err(error) if means_dead(&error) => {
             tracing::info!(path = %mount.mount_point.display(), "the daemon of this mount is dead");
             return detach_mount(&mount, true);
         }
@@ -83,6 +83,11 @@ pub fn unmount_and_wait(path: &Path, options: &UnmountOptions) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Whether a request to a mount failed because its daemon has gone, before it or meanwhile.
+pub(super) fn means_dead(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotConnected | io::ErrorKind::ConnectionAborted)
 }
 
 fn mount_of_ours(path: &Path) -> Result<MountEntry> {

@@ -96,7 +96,7 @@ fn shown(mount: &MountEntry) -> String {
 /// Whether the daemon behind a FUSE mount is gone. Asks it; a daemon that hangs makes us wait,
 /// and the wait ends with this process.
 fn is_dead(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotConnected)
+    std::fs::symlink_metadata(path).is_err_and(|error| detach::means_dead(&error))
 }
 
 fn check_directory(path: &Path, allow_non_empty: bool) -> Result<()> {

@@ -30,10 +30,12 @@ fn parse_start_time(stat: &str) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_ascii_whitespace();
     let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    // The first thread may be gone while others still close files.
+    if matches!(state, "Z" | "X") && threads <= 1 {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    fields.nth(1)?.parse().ok()
 }
 
 /// The kernel's random id of this boot; empty where it cannot be read.
@@ -123,10 +125,13 @@ mod tests {
 
     #[test]
     fn start_time_is_found_behind_any_name() {
-        let tail = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
+        let tail = "S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 1 21 4242 23";
         assert_eq!(parse_start_time(&format!("7 (sh) {tail}")), Some(4242));
         assert_eq!(parse_start_time(&format!("7 (a) b) (c) {tail}")), Some(4242));
-        assert_eq!(parse_start_time(&format!("7 (sh) {}", tail.replacen('S', "Z", 1))), None);
+        let zombie = tail.replacen('S', "Z", 1);
+        assert_eq!(parse_start_time(&format!("7 (sh) {zombie}")), None);
+        let with_threads = zombie.replace(" 1 21", " 3 21");
+        assert_eq!(parse_start_time(&format!("7 (sh) {with_threads}")), Some(4242));
         assert_eq!(parse_start_time("7 (sh"), None);
     }
 
