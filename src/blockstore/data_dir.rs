@@ -146,6 +146,8 @@ fn take_lock(row: &Backend, path: &Path, options: &StoreOptions) -> Result<Optio
             warn!(%context, "no lock can be taken here; opened read-only without one");
             Ok(None)
         }
+        // People know the directory, not the file in it.
+        Err(Error::Locked { holder, .. }) => Err(Error::Locked { path: path.to_owned(), holder }),
         Err(error) => Err(error),
     }
 }
