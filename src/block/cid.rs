@@ -153,7 +153,7 @@ fn read_v1(bytes: &[u8]) -> Result<Cid, Unread> {
         // The reader stops where the digest ends.
         read.version() == cid::Version::V1 && read.encoded_len() == bytes.len() && read.codec() <= CODE_MAX
     }) else {
-        return Err(why_not_v1(bytes).into());
+        return Err(why_not_v1(bytes));
     };
     check_allowed(read.hash().code(), read.hash().digest().len()).map_err(Unread::Refused)?;
     let key = Key::new(read.hash().code(), read.hash().digest());
@@ -161,32 +161,36 @@ fn read_v1(bytes: &[u8]) -> Result<Cid, Unread> {
     Ok(Cid { key, form: CidForm::Known { version: Version::V1, codec: read.codec() } })
 }
 
-/// Why bytes that were not read as a CIDv1 are none.
-fn why_not_v1(bytes: &[u8]) -> Malformed {
-    let mut rest = bytes;
-    let mut number = |what| match decode::u64(rest) {
-        Ok((number, behind)) => {
-            rest = behind;
-            Ok(number)
-        }
-        Err(_) => Err(Malformed::NumberBroken { what }),
-    };
-    let mut announced = || -> Result<u64, Malformed> {
-        let version = number("version")?;
-        if version != 1 {
-            return Err(Malformed::VersionUnknown { found: version });
-        }
-        number("codec")?;
-        number("hash function")?;
-        number("digest length")
-    };
-    match announced() {
-        Err(why) => why,
-        Ok(announced) => match (rest.len() as u64).checked_sub(announced) {
-            Some(extra) => Malformed::Trailing { extra },
-            None => Malformed::DigestCut { announced, found: rest.len() },
+/// Why bytes that were not read as a CIDv1 are none, or none of an allowed block.
+fn why_not_v1(bytes: &[u8]) -> Unread {
+    match split_v1(bytes) {
+        Err(why) => why.into(),
+        Ok((code, announced, digest)) => match (digest.len() as u64).checked_sub(announced) {
+            // A digest too long for the reader.
+            Some(0) => match check_allowed(code, digest.len()) {
+                Err(error) => Unread::Refused(error),
+                Ok(()) => Malformed::NumberBroken { what: "digest length" }.into(),
+            },
+            Some(extra) => Malformed::Trailing { extra }.into(),
+            None => Malformed::DigestCut { announced, found: digest.len() }.into(),
         },
     }
+}
+
+/// The hash function's code, the announced length of the digest, and what stands there.
+fn split_v1(bytes: &[u8]) -> Result<(u64, u64, &[u8]), Malformed> {
+    let number = |bytes, what| {
+        let read = decode::u64(bytes).ok().filter(|(number, _)| *number <= CODE_MAX);
+        read.ok_or(Malformed::NumberBroken { what })
+    };
+    let (version, rest) = number(bytes, "version")?;
+    if version != 1 {
+        return Err(Malformed::VersionUnknown { found: version });
+    }
+    let (_, rest) = number(rest, "codec")?;
+    let (code, rest) = number(rest, "hash function")?;
+    let (announced, digest) = number(rest, "digest length")?;
+    Ok((code, announced, digest))
 }
 
 /// `first` is the place of the first digit in the whole text, counted from one as people do.
