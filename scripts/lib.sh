@@ -27,6 +27,12 @@ fail() {
     exit 1
 }
 
+# misuse MESSAGE: the arguments are wrong.
+misuse() {
+    printf 'error: %s\nhint: scripts/%s --help\n' "$1" "$(basename "$0")" >&2
+    exit 2
+}
+
 # The time in microseconds.
 now() {
     printf '%s' "${EPOCHREALTIME/./}"

@@ -38,7 +38,7 @@ keep=no
 while [ $# -gt 0 ]; do
     case $1 in
         --backend)
-            [ $# -ge 2 ] || fail "--backend needs a value" "scripts/quickstart.sh --help"
+            [ $# -ge 2 ] || misuse "--backend needs a value"
             backend=$2
             shift 2
             ;;
@@ -54,7 +54,7 @@ while [ $# -gt 0 ]; do
             usage
             exit 0
             ;;
-        *) fail "unknown argument: $1" "scripts/quickstart.sh --help" ;;
+        *) misuse "unknown argument: $1" ;;
     esac
 done
 
@@ -113,13 +113,15 @@ done_with() {
     step_begun=$(now)
 }
 
+# A backend without files says that it leaves the data path alone.
 mount_store() {
-    local path=()
-    if [ "$durable" = true ]; then
-        path=(--data-path "$data")
-    fi
-    "$program" --background --backend "$backend" "${path[@]}" --log-file "$logs/mount.log" "$mnt"
-    daemon=$(sed -n 's/^ *"pid": \([0-9]*\),*$/\1/p' "$mnt/.ipfs-persist/status.json")
+    "$program" --background --backend "$backend" --data-path "$data" --log-file "$logs/mount.log" "$mnt"
+    daemon=$(status pid)
+}
+
+# status FIELD: what the mount says of itself.
+status() {
+    sed -n "s/^ *\"$1\": \"*\([^,\"]*\).*/\1/p" "$mnt/.ipfs-persist/status.json"
 }
 
 unmount_store() {
@@ -222,10 +224,6 @@ done_with tools "$(cargo --version | cut -d ' ' -f 1-2), $(fusermount3 --version
 build_program "$program"
 done_with build "$CARGO_TARGET_DIR/release/ipfs-persist-mount"
 
-durable=$("$program" backends --json | tr -d ' \n' |
-    sed -n "s/.*\"name\":\"$backend\"[^}]*\"durable\":\([a-z]*\).*/\1/p")
-[ -n "$durable" ] || fail "there is no backend named $backend" "$program backends"
-
 choose_files
 name_files
 choose_aliases
@@ -236,6 +234,7 @@ aliases=$(wc -l <"$lists/alias-paths")
 done_with choose "$files files of this machine, $(in_mb "$bytes"); $blocks different contents"
 
 mount_store
+durable=$(status durable)
 done_with mount "backend $backend on $mnt"
 
 copy_files
