@@ -411,3 +411,29 @@ impl Drop for Disk {
         let _ = Command::new("umount").arg("-l").arg(self.path()).status();
     }
 }
+
+/// Closes a file and says what close(2) answers, which dropping it does not.
+pub fn close(file: fs::File) -> std::io::Result<()> {
+    nix::unistd::close(file).map_err(std::io::Error::from)
+}
+
+/// Creates a file, writes it and closes it.
+pub fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::File::create_new(path)?;
+    file.write_all(content)?;
+    close(file)
+}
+
+/// The CID of some bytes in another form: version, codec and hash function by their names.
+pub fn cid_as(content: &[u8], version: &str, codec: &str, hash: &str) -> String {
+    let options = CidOptions::from_names(Some(version), Some(codec), Some(hash)).unwrap();
+    let block = Block::of(content.to_vec().into(), &options, std::time::SystemTime::now()).unwrap();
+    canonical(block.key(), block.meta().cid_form)
+}
+
+impl Mounted {
+    /// Where the process writes what it says; the file stays when it has ended.
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone()
+    }
+}
