@@ -669,7 +669,10 @@ fn a_write_past_the_limit_is_refused_at_once(backend: &'static str) {
         let file = File::create(&path).unwrap();
         file.write_all_at(&content[..limit], 0).unwrap();
         assert_eq!(errno(file.set_len(limit as u64 + 1)), EFBIG);
-        assert_eq!(errno(fallocate(&file, FallocateFlags::empty(), 0, limit as i64 + 1).map_err(Into::into)), EFBIG);
+        assert_eq!(
+            errno(fallocate(&file, FallocateFlags::empty(), 0, limit as i64 + 1).map_err(Into::into)),
+            EFBIG
+        );
         drop(file);
         let _ = fs::remove_file(&path);
     }
@@ -677,7 +680,8 @@ fn a_write_past_the_limit_is_refused_at_once(backend: &'static str) {
     let errors = mount.errors();
     assert!(errors.contains("at most 102400 bytes") && errors.contains("--max-block-size"), "{errors}");
     fs::write(bench.path().join("large"), &content).unwrap();
-    for script in ["cp ../large large", "dd if=../large of=large bs=64k status=none", "cat ../large > large"] {
+    for script in ["cp ../large large", "dd if=../large of=large bs=64k status=none", "cat ../large > large"]
+    {
         let output = sh(&mount.mnt, script);
         assert!(!output.status.success() && text(&output).contains("File too large"), "{}", text(&output));
         eventually("nothing is left", || !mount.path("large").exists());

@@ -340,7 +340,8 @@ pub fn abort_connection(minor: u32) {
     if fs::read_dir(control).is_ok_and(|mut entries| entries.next().is_none()) {
         let _ = Command::new("mount").args(["-t", "fusectl", "fusectl"]).arg(control).status();
     }
-    if let Ok(mut abort) = fs::OpenOptions::new().write(true).open(control.join(minor.to_string()).join("abort"))
+    if let Ok(mut abort) =
+        fs::OpenOptions::new().write(true).open(control.join(minor.to_string()).join("abort"))
     {
         let _ = abort.write_all(b"1");
     }
