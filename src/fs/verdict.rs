@@ -66,7 +66,12 @@ impl Shared {
             return done(Err(error));
         }
         if state.committing {
-            state.waiting.push(done);
+            // Bytes that came meanwhile are not in that commit: they are judged when it has ended.
+            let (shared, subject, again) = (Arc::clone(self), subject.clone(), Arc::clone(writer));
+            state.waiting.push(Box::new(move |result| match result {
+                Ok(()) => shared.judge(&subject, &again, occasion, done),
+                Err(error) => done(Err(error)),
+            }));
             return;
         }
         let Some(target) = self.due(subject, &state, occasion) else {
