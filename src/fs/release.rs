@@ -88,7 +88,9 @@ impl Shared {
             writer.rest();
             if let Some(cid) = file.cid() {
                 tables.unstage(file, cid.key());
-                file.state.lock().name = None;
+                if !writer.committing {
+                    file.state.lock().name = None;
+                }
             } else if file.state.lock().name.is_none() {
                 writer.discard();
             }

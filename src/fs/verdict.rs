@@ -247,24 +247,22 @@ impl Shared {
         let made = !key.is_identity() && tables.claims.finish(key, writer.id, Some(stored));
         let previous = std::mem::replace(&mut writer.state.lock().made, made.then(|| key.clone()));
         let mut gone = Vec::new();
+        let unnamed = matches!(subject, Subject::File(file) if file.state.lock().name.is_none());
         match subject {
-            Subject::File(file) => {
-                let unnamed = file.state.lock().name.is_none();
-                match &file.naming {
-                    Naming::Cid(_) => {
-                        tables.unstage(file, key);
-                        file.state.lock().committed = true;
-                    }
-                    Naming::Plain(_) if unnamed => {
-                        // Removed while its bytes were on the way: it stores nothing.
-                        tables.stand_off(key);
-                        writer.state.lock().made = None;
-                        gone.push(key.clone());
-                    }
-                    Naming::Plain(_) => tables.set_alias(file, Some(key.clone())),
+            Subject::File(file) => match &file.naming {
+                Naming::Cid(_) => {
+                    tables.unstage(file, key);
+                    file.state.lock().committed = true;
                 }
-            }
+                Naming::Plain(_) if unnamed => tables.stand_off(key),
+                Naming::Plain(_) => tables.set_alias(file, Some(key.clone())),
+            },
             Subject::Block(..) => {}
+        }
+        if unnamed {
+            // Removed while its bytes were on the way: it stores nothing.
+            writer.state.lock().made = None;
+            gone.push(key.clone());
         }
         if let Some(previous) = previous.filter(|previous| previous != key) {
             gone.push(previous);
