@@ -358,3 +358,7 @@ pub fn has(program: impl AsRef<OsStr>) -> bool {
     let found = Command::new("which").arg(program).stdout(Stdio::null()).stderr(Stdio::null()).status();
     found.is_ok_and(|status| status.success())
 }
+
+pub mod blocks;
+pub mod raw;
+pub mod rows;
