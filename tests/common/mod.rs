@@ -360,6 +360,9 @@ pub fn has(program: impl AsRef<OsStr>) -> bool {
     found.is_ok_and(|status| status.success())
 }
 
+pub mod blocks;
+pub mod raw;
+pub mod rows;
 /// A demand on every backend: its name, and what panics if a backend does not meet it.
 pub type Case = (&'static str, fn(&'static str));
 
