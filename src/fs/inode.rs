@@ -203,7 +203,7 @@ mod tests {
         for (index, number) in numbers.iter().enumerate() {
             assert!(!numbers[..index].contains(number), "{number:x}");
         }
-        assert!(block < COLLISION_BIT | BLOCK_BIT && block >= BLOCK_BIT);
+        assert!((BLOCK_BIT..BLOCK_BIT | COLLISION_BIT).contains(&block));
         assert!(file & FILE_BASE != 0 && link & (FILE_BASE | LINK_BIT) == FILE_BASE | LINK_BIT);
     }
 }

@@ -115,9 +115,7 @@ impl Shared {
             Subject::Block(_, cid) => return state.fresh.then(|| Target::Cid(cid.clone())),
             Subject::File(file) => file,
         };
-        if file.state.lock().name.is_none() {
-            return None;
-        }
+        file.state.lock().name.as_ref()?;
         match &file.naming {
             Naming::Cid(cid) => {
                 let due = if state.len() == 0 {
@@ -131,8 +129,7 @@ impl Shared {
             Naming::Plain(_) => {
                 let stored =
                     occasion == Occasion::Fsync || occasion == Occasion::Rename || !file.is_temporary();
-                (stored && state.fresh && state.len() > 0)
-                    .then(|| Target::Any(self.options.cid_options.clone()))
+                (stored && state.fresh && state.len() > 0).then_some(Target::Any(self.options.cid_options))
             }
         }
     }

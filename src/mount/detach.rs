@@ -107,7 +107,10 @@ fn detach_mount(mount: &MountEntry, lazy: bool) -> Result<()> {
     if uid == 0 {
         return match sys::umount(path, lazy) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(busy(mount)),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(busy(
+                mount,
+                "something that is no process: another mount inside it, or a loop device or swap file",
+            )),
             Err(source) => Err(Error::io_at("unmount", path, source)),
         };
     }
@@ -117,14 +120,13 @@ fn detach_mount(mount: &MountEntry, lazy: bool) -> Result<()> {
             let why = format!("user {owner} mounted it, and only that user or root can unmount it");
             Err(Error::io_at("unmount", path, io::Error::new(io::ErrorKind::PermissionDenied, why)))
         }
-        // fusermount3 gives no errno. Of what it can fail with for the owner, busy is what is left
-        // where somebody is seen to use the mount.
-        _ if !sys::holders_of(mount).is_empty() => Err(busy(mount)),
-        _ => Err(Error::io_at("unmount", path, io::Error::other(text))),
+        // fusermount3 gives no errno; busy is what is left for it to fail with for the owner.
+        _ => Err(busy(mount, &format!("a process that cannot be seen from here ({text})"))),
     }
 }
 
-fn busy(mount: &MountEntry) -> Error {
+/// Names the processes that use the mount, or `unseen` where there are none to be seen.
+fn busy(mount: &MountEntry, unseen: &str) -> Error {
     let mut holders = String::new();
     for process in sys::holders_of(mount) {
         let separator = if holders.is_empty() { "" } else { ", " };
@@ -132,7 +134,7 @@ fn busy(mount: &MountEntry) -> Error {
         let _ = write!(holders, "{separator}{process}");
     }
     if holders.is_empty() {
-        holders.push_str("a process that cannot be seen from here (root sees all of them)");
+        holders.push_str(unseen);
     }
     Error::MountBusy { path: mount.mount_point.clone(), holders }
 }

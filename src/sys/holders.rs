@@ -28,32 +28,32 @@ impl fmt::Display for Process {
     }
 }
 
-/// Other processes that keep the mount busy: by an open file, a working or root directory, or a
+/// Processes that keep the mount busy: by an open file, a working or root directory, or a
 /// mapped file. At most [`PROCESSES_MAX`] of them.
 pub fn holders_of(mount: &MountEntry) -> Vec<Process> {
     processes().filter(|(_, dir)| holds(dir, mount)).take(PROCESSES_MAX).map(named).collect()
 }
 
-/// The process that serves a FUSE mount, where the kernel tells (6.16 and newer). It is found also
+/// The other process that serves a FUSE mount, where the kernel tells (6.16 and newer). It is found also
 /// when it hangs, or when another user mounted and we may not look into the mount.
 pub fn fuse_server(mount: &MountEntry) -> Option<Process> {
     let connection = u64::from(mount.device.1);
+    let own = std::process::id();
     processes()
+        .filter(|(pid, _)| *pid != own)
         .find(|(_, dir)| {
             infos_of_descriptors(dir).any(|info| field_of(&info, "fuse_connection:") == Some(connection))
         })
         .map(named)
 }
 
-/// All processes but this one, with their directories in /proc.
+/// All processes, with their directories in /proc.
 fn processes() -> impl Iterator<Item = (u32, PathBuf)> {
-    let own = std::process::id();
     fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
-        .filter(move |(pid, _)| *pid != own)
 }
 
 fn named((pid, dir): (u32, PathBuf)) -> Process {

@@ -1,10 +1,11 @@
-//! SIGTERM and SIGINT, delivered to a callback on a thread of their own.
+//! SIGTERM, SIGINT and SIGHUP, delivered to a callback on a thread of their own.
 //!
-//! Invariant: after the listener is dropped the callback is not called any more.
+//! Invariant: after the listener is dropped the callback is not called any more, and a SIGHUP that
+//! the process was started to ignore (nohup) stays ignored.
 
 use std::thread::{self, JoinHandle};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::{Error, Result};
@@ -17,19 +18,30 @@ pub struct SignalListener {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Calls `on_signal` with the name of each SIGTERM and SIGINT, and how many there have been with
+/// Calls `on_signal` with the name of each SIGTERM, SIGINT and SIGHUP (the terminal has gone), and how many there have been with
 /// this one: the second may mean more than the first.
 pub fn listen(mut on_signal: impl FnMut(&'static str, u32) + Send + 'static) -> Result<SignalListener> {
     let failed = |source| Error::io("listen for signals", source);
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
+    if !is_ignored(SIGHUP) {
+        signals.add_signal(SIGHUP).map_err(failed)?;
+    }
     let handle = signals.handle();
     let wait = move || {
         for (signal, count) in signals.forever().zip(1..) {
-            on_signal(if signal == SIGTERM { "SIGTERM" } else { "SIGINT" }, count);
+            on_signal(signal_hook::low_level::signal_name(signal).unwrap_or("a signal"), count);
         }
     };
     let thread = thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(failed)?;
     Ok(SignalListener { handle, thread: Some(thread) })
+}
+
+/// Whether this process ignores a signal, by the mask in /proc (proc_pid_status(5)).
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (signal - 1) & 1 == 1
 }
 
 impl Drop for SignalListener {
