@@ -16,9 +16,11 @@
 
 pub mod block;
 pub mod blockstore;
+pub mod cli;
 pub mod datastore;
 pub mod error;
 pub mod fs;
+pub mod metrics;
 pub mod mount;
 pub mod sys;
 

@@ -5,7 +5,10 @@
 
 use std::fmt;
 
-use super::key::{CODE_MAX, push_varint, take_varint};
+use cid::CidGeneric;
+use unsigned_varint::{decode, encode};
+
+use super::key::CODE_MAX;
 use super::malformed::Malformed;
 use super::multibase::{BASE58BTC, Multibase};
 use super::policy::{SHA2_256, check_allowed};
@@ -146,24 +149,48 @@ fn read_v1(bytes: &[u8]) -> Result<Cid, Unread> {
     if bytes.starts_with(&[SHA2_256 as u8, 32]) {
         return Err(Malformed::V0Prefixed.into());
     }
-    let number = |bytes, what| take_varint(bytes).ok_or(Malformed::NumberBroken { what });
+    let Some(read) = CidGeneric::<{ Key::DIGEST_BYTES_MAX }>::try_from(bytes).ok().filter(|read| {
+        // The reader stops where the digest ends.
+        read.version() == cid::Version::V1 && read.encoded_len() == bytes.len() && read.codec() <= CODE_MAX
+    }) else {
+        return Err(why_not_v1(bytes));
+    };
+    check_allowed(read.hash().code(), read.hash().digest().len()).map_err(Unread::Refused)?;
+    let key = Key::new(read.hash().code(), read.hash().digest());
+    let key = key.ok_or(Malformed::NumberBroken { what: "hash function" })?;
+    Ok(Cid { key, form: CidForm::Known { version: Version::V1, codec: read.codec() } })
+}
+
+/// Why bytes that were not read as a CIDv1 are none, or none of an allowed block.
+fn why_not_v1(bytes: &[u8]) -> Unread {
+    match split_v1(bytes) {
+        Err(why) => why.into(),
+        Ok((code, announced, digest)) => match (digest.len() as u64).checked_sub(announced) {
+            // A digest too long for the reader.
+            Some(0) => match check_allowed(code, digest.len()) {
+                Err(error) => Unread::Refused(error),
+                Ok(()) => Malformed::NumberBroken { what: "digest length" }.into(),
+            },
+            Some(extra) => Malformed::Trailing { extra }.into(),
+            None => Malformed::DigestCut { announced, found: digest.len() }.into(),
+        },
+    }
+}
+
+/// The hash function's code, the announced length of the digest, and what stands there.
+fn split_v1(bytes: &[u8]) -> Result<(u64, u64, &[u8]), Malformed> {
+    let number = |bytes, what| {
+        let read = decode::u64(bytes).ok().filter(|(number, _)| *number <= CODE_MAX);
+        read.ok_or(Malformed::NumberBroken { what })
+    };
     let (version, rest) = number(bytes, "version")?;
     if version != 1 {
-        return Err(Malformed::VersionUnknown { found: version }.into());
+        return Err(Malformed::VersionUnknown { found: version });
     }
-    let (codec, rest) = number(rest, "codec")?;
+    let (_, rest) = number(rest, "codec")?;
     let (code, rest) = number(rest, "hash function")?;
     let (announced, digest) = number(rest, "digest length")?;
-    let found = digest.len();
-    match announced.checked_sub(found as u64) {
-        Some(0) => {}
-        Some(_) => return Err(Malformed::DigestCut { announced, found }.into()),
-        None => return Err(Malformed::Trailing { extra: found as u64 - announced }.into()),
-    }
-    check_allowed(code, found).map_err(Unread::Refused)?;
-    // An allowed digest is never too long for a key.
-    let key = Key::new(code, digest).ok_or(Malformed::NumberBroken { what: "hash function" })?;
-    Ok(Cid { key, form: CidForm::Known { version: Version::V1, codec } })
+    Ok((code, announced, digest))
 }
 
 /// `first` is the place of the first digit in the whole text, counted from one as people do.
@@ -191,7 +218,7 @@ pub fn canonical(key: &Key, form: CidForm) -> String {
     };
     let mut bytes = Vec::with_capacity(1 + 10 + key.as_bytes().len());
     bytes.push(1);
-    push_varint(&mut bytes, codec);
+    bytes.extend_from_slice(encode::u64(codec, &mut encode::u64_buffer()));
     bytes.extend_from_slice(key.as_bytes());
 
     let mut text = String::with_capacity(1 + (bytes.len() * 8).div_ceil(5));

@@ -5,6 +5,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use multihash::Multihash;
+
 /// The largest code: it has nine varint bytes (multiformats/unsigned-varint).
 pub(super) const CODE_MAX: u64 = (1 << 63) - 1;
 
@@ -33,22 +35,15 @@ impl Key {
         if digest.len() > Self::DIGEST_BYTES_MAX || code > CODE_MAX {
             return None;
         }
-        let mut bytes = Vec::with_capacity(digest.len() + 4);
-        push_varint(&mut bytes, code);
-        push_varint(&mut bytes, digest.len() as u64);
-        let digest_at = u8::try_from(bytes.len()).ok()?;
-        bytes.extend_from_slice(digest);
+        let bytes = Multihash::<{ Self::DIGEST_BYTES_MAX }>::wrap(code, digest).ok()?.to_bytes();
+        let digest_at = u8::try_from(bytes.len().checked_sub(digest.len())?).ok()?;
         Some(Self { bytes: bytes.into(), code, digest_at })
     }
 
     /// Reads a multihash. `None` unless it is exactly one multihash with minimal varints.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (code, rest) = take_varint(bytes)?;
-        let (length, digest) = take_varint(rest)?;
-        if length != digest.len() as u64 {
-            return None;
-        }
-        Self::new(code, digest)
+        let hash = Multihash::<{ Self::DIGEST_BYTES_MAX }>::from_bytes(bytes).ok()?;
+        Self::new(hash.code(), hash.digest()).filter(|key| key.as_bytes() == bytes)
     }
 
     /// The multihash bytes.
@@ -88,28 +83,6 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", data_encoding::HEXLOWER.encode(&self.bytes))
     }
-}
-
-/// Appends `value` as an unsigned LEB128 varint.
-pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Splits a minimal unsigned varint of at most nine bytes off the front (multiformats/unsigned-varint).
-pub(crate) fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0u64;
-    for (index, byte) in bytes.iter().enumerate().take(9) {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            let minimal = *byte != 0 || index == 0;
-            return minimal.then_some((value, bytes.get(index + 1..)?));
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -1,5 +1,23 @@
 //! An opened data directory: marker, lock, reserve, read path, write path, close.
+//!
+//! Invariant: what goes into an engine was verified, what comes out was checked as the mount's
+//! policy says, and the engine is closed exactly once, before the lock is released.
 
+mod commit;
+mod data_dir;
+mod marker;
+mod open_block;
 mod options;
+mod read_path;
+mod reserve;
+mod store;
+mod syncer;
+mod verified_keys;
+mod write_path;
 
+pub use commit::{Done, Stored};
+pub use marker::{FORMAT_VERSION, MARKER_NAME, Marker};
+pub use open_block::OpenBlock;
 pub use options::{StoreOptions, VerifyReads};
+pub use reserve::FREE_INODES_MIN;
+pub use store::{Blockstore, StoreInfo};

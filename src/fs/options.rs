@@ -1,5 +1,7 @@
 //! What a mount allows.
 
+use crate::block::CidOptions;
+
 /// The rules of one mount.
 #[derive(Debug, Clone)]
 pub struct FsOptions {
@@ -7,6 +9,8 @@ pub struct FsOptions {
     pub block_bytes_max: u64,
     /// Most bytes that all writers together may have staged.
     pub staging_bytes_max: u64,
+    /// The CID that bytes get which are written under a name that is no CID.
+    pub cid_options: CidOptions,
     /// Refuse names that are no CIDs.
     pub strict: bool,
     /// Refuse deletions.

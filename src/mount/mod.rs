@@ -1,5 +1,18 @@
 //! The kernel's side: mounting, the fuser adapter, the session, unmounting.
 
+mod adapter;
+mod attach;
+mod backing;
+mod detach;
+mod fusermount;
+mod gate;
+mod notifier;
 mod options;
+pub mod point;
+mod session;
+mod translate;
 
-pub use options::ServeOptions;
+pub use attach::attach;
+pub use detach::{UnmountOptions, detach, unmount_and_wait};
+pub use options::{MountFlag, ServeOptions};
+pub use session::serve;

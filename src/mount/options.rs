@@ -3,6 +3,31 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// A generic mount flag that may be passed on to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountFlag {
+    /// Nothing in the mount can be executed.
+    NoExec,
+    /// No access times are kept.
+    NoAtime,
+    /// No access times of directories are kept.
+    NoDirAtime,
+}
+
+impl MountFlag {
+    /// The flags with the names that mount(8) and fusermount3 give them.
+    pub const ALL: &[MountFlag] = &[MountFlag::NoExec, MountFlag::NoAtime, MountFlag::NoDirAtime];
+
+    /// The name in `-o`.
+    pub fn name(self) -> &'static str {
+        match self {
+            MountFlag::NoExec => "noexec",
+            MountFlag::NoAtime => "noatime",
+            MountFlag::NoDirAtime => "nodiratime",
+        }
+    }
+}
+
 /// Where and how the kernel is to mount.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
@@ -16,8 +41,8 @@ pub struct ServeOptions {
     pub allow_other: bool,
     /// Mount over a directory that is not empty.
     pub allow_non_empty: bool,
-    /// Generic mount flags from `-o` that are passed on, for example `noexec`, `noatime`.
-    pub flags: Vec<String>,
+    /// Generic mount flags from `-o`.
+    pub flags: Vec<MountFlag>,
     /// How long files that are still open are served after SIGTERM or SIGINT.
     pub stop_timeout: Duration,
 }

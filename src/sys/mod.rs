@@ -1,3 +1,29 @@
-//! What the operating system does for us: the only home of `libc`, `nix` and `unsafe`.
+//! The operating system: locks, free space, durable files, the mount table, processes, signals.
+//!
+//! Invariant: the only home of `libc` calls, `nix` and `unsafe`; what leaves it is safe and in
+//! the crate's own types, and nothing here knows what a block is.
 
+mod daemon;
+mod durable;
+pub mod errno;
 pub mod files;
+mod holders;
+mod lock;
+mod mount_table;
+mod mounting;
+pub mod open_flags;
+mod process;
+mod signals;
+mod space;
+
+pub use daemon::{Forked, Report, Starting, daemonize};
+pub use durable::{create_dir_all_private, sync_dir, sync_file_system, write_file};
+pub use holders::{Process, fuse_server, holders_of};
+pub use lock::{FileLock, Holder};
+pub use mount_table::{FS_SUBTYPE, FS_TYPE, MountEntry, find, resolve};
+pub use mounting::{MountRequest, mount_fuse, open_fuse_device, receive_fd, socket_pair, umount};
+pub use process::{
+    boot_id, effective_ids, may_write, raise_nofile_limit, real_ids, set_umask, start_time, wait_for_exit,
+};
+pub use signals::{SignalListener, listen};
+pub use space::{Space, space_of};

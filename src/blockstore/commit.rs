@@ -1,0 +1,89 @@
+//! Group commit: writers enqueue, one of them leads, a batch costs one sync.
+//!
+//! Invariant: every submitted block gets exactly one answer, after the batch it was in is as
+//! durable as the mount promises; whether a block is stored already is asked inside the batch, so
+//! nobody is told "stored" on the strength of another's write that is not yet durable.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+
+use crate::Result;
+use crate::block::Block;
+
+/// Most blocks in one batch.
+const BATCH_BLOCKS_MAX: usize = 256;
+/// Most bytes in one batch; a single larger block is a batch of its own.
+const BATCH_BYTES_MAX: usize = 64 << 20;
+
+/// What a put did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// The block was not there before.
+    New,
+    /// The block was there already, and right.
+    Already,
+    /// The stored copy was damaged and has been replaced.
+    Healed,
+}
+
+/// Called once with what became of a block, on whichever thread led the batch.
+pub type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
+
+/// A block that waits for its batch.
+pub struct Pending {
+    /// The verified block.
+    pub block: Block,
+    /// Who is told.
+    pub done: Done,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Pending>,
+    led: bool,
+}
+
+/// The queue of one store.
+#[derive(Default)]
+pub struct GroupCommit {
+    queue: Mutex<Queue>,
+}
+
+impl GroupCommit {
+    /// Enqueues a block. If nobody leads, the calling thread leads until the queue is empty and
+    /// hands each batch to `write`, which must answer every block in it.
+    pub fn submit(&self, pending: Pending, write: impl Fn(Vec<Pending>)) {
+        let mut queue = self.queue.lock();
+        queue.waiting.push_back(pending);
+        if queue.led {
+            return;
+        }
+        queue.led = true;
+        loop {
+            let batch = take_batch(&mut queue.waiting);
+            if batch.is_empty() {
+                queue.led = false;
+                return;
+            }
+            drop(queue);
+            write(batch);
+            queue = self.queue.lock();
+        }
+    }
+}
+
+fn take_batch(waiting: &mut VecDeque<Pending>) -> Vec<Pending> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    while batch.len() < BATCH_BLOCKS_MAX
+        && let Some(next) = waiting.front()
+    {
+        bytes += next.block.bytes().len();
+        if !batch.is_empty() && bytes > BATCH_BYTES_MAX {
+            break;
+        }
+        batch.extend(waiting.pop_front());
+    }
+    batch
+}

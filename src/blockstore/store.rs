@@ -1,0 +1,267 @@
+//! The opened store: what the layers above may do with blocks.
+//!
+//! Invariant: the engine is owned here alone, and [`Blockstore::close`] is the only way to let go
+//! of it: background work ends first, then the engine closes, then the lock is released.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use tracing::error;
+
+use super::commit::{Done, GroupCommit, Pending, Stored};
+use super::data_dir;
+use super::open_block::{OpenBlocks, find};
+use super::reserve::Reserve;
+use super::syncer::Syncer;
+use super::verified_keys::VerifiedKeys;
+use super::{StoreOptions, VerifyReads};
+use crate::block::{Block, CidForm, Key, Meta};
+use crate::datastore::{Backend, Datastore, ListedKey, MetaChange, Position, Sync};
+use crate::metrics::{Count, Metrics};
+use crate::sys::FileLock;
+use crate::sys::Space;
+use crate::{Error, Result};
+
+/// What is known of an opened store, for people.
+#[derive(Debug, Clone)]
+pub struct StoreInfo {
+    /// The row of its backend.
+    pub backend: &'static Backend,
+    /// The data directory, if the backend has one.
+    pub data_path: Option<PathBuf>,
+    /// The store's own identifier; empty without a data directory.
+    pub store_id: String,
+    /// Whether the lock is held.
+    pub locked: bool,
+}
+
+/// The engine and what every part of the store shares.
+pub(super) struct Engine {
+    pub datastore: Box<dyn Datastore>,
+    pub verify_reads: VerifyReads,
+    pub read_only: bool,
+    pub open_blocks: OpenBlocks,
+    pub verified: Mutex<VerifiedKeys>,
+    pub metrics: Arc<Metrics>,
+    commits: GroupCommit,
+}
+
+/// An opened data directory. See the module for its invariant.
+pub struct Blockstore {
+    pub(super) engine: Arc<Engine>,
+    syncer: Syncer,
+    reserve: Option<Reserve>,
+    memory_limit_bytes: u64,
+    info: StoreInfo,
+    // The last field: the lock outlives the engine even where a store is dropped unclosed.
+    lock: Option<FileLock>,
+}
+
+impl Blockstore {
+    /// Opens the store that `options` name: looks, locks, checks the marker, opens the engine.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] after the lock wait, [`Error::BackendMismatch`], [`Error::StoreForeign`],
+    /// [`Error::FormatNewer`], [`Error::StoreDamaged`], and what the system says.
+    pub fn open(options: &StoreOptions, metrics: Arc<Metrics>) -> Result<Self> {
+        let opened = data_dir::open(options)?;
+        let reserve = opened.data_path.clone().map(|path| Reserve {
+            path,
+            min_free_bytes: options.min_free_space_bytes,
+            file_per_block: opened.backend.file_per_block,
+        });
+        let info = StoreInfo {
+            backend: opened.backend,
+            data_path: opened.data_path,
+            store_id: opened.store_id,
+            locked: opened.lock.is_some(),
+        };
+        Self::assemble(opened.datastore, options, metrics, reserve, info, opened.lock)
+    }
+
+    /// A store on an engine that the caller has opened, without data directory and lock: for
+    /// engines that wrap others, such as those that inject faults.
+    pub fn with_datastore(
+        datastore: Box<dyn Datastore>,
+        backend: &'static Backend,
+        options: &StoreOptions,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self> {
+        let info = StoreInfo { backend, data_path: None, store_id: String::new(), locked: false };
+        Self::assemble(datastore, options, metrics, None, info, None)
+    }
+
+    fn assemble(
+        datastore: Box<dyn Datastore>,
+        options: &StoreOptions,
+        metrics: Arc<Metrics>,
+        reserve: Option<Reserve>,
+        info: StoreInfo,
+        lock: Option<FileLock>,
+    ) -> Result<Self> {
+        let engine = Arc::new(Engine {
+            datastore,
+            verify_reads: options.verify_reads,
+            read_only: options.read_only,
+            open_blocks: OpenBlocks::default(),
+            verified: Mutex::default(),
+            metrics,
+            commits: GroupCommit::default(),
+        });
+        let syncer = Syncer::start(&engine)?;
+        Ok(Self { engine, syncer, reserve, memory_limit_bytes: options.memory_limit_bytes, info, lock })
+    }
+
+    /// What this store is.
+    pub fn info(&self) -> &StoreInfo {
+        &self.info
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.engine.metrics
+    }
+
+    /// When bytes are checked on reading.
+    pub fn verify_reads(&self) -> VerifyReads {
+        self.engine.verify_reads
+    }
+
+    /// Size, time and CID form of a stored block.
+    pub fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.engine.datastore.stat(key)
+    }
+
+    /// A page of keys behind a position: see [`Datastore::list`].
+    pub fn list(&self, after: Option<Position>, limit: usize) -> Result<Vec<ListedKey>> {
+        self.engine.datastore.list(after, limit)
+    }
+
+    /// Where a key stands in the listing: see [`Datastore::position`].
+    pub fn position(&self, key: &Key) -> Position {
+        self.engine.datastore.position(key)
+    }
+
+    /// Stores a block and tells `done` once it is as durable as the mount promises. The calling
+    /// thread may lead a batch, so `done` may run on it or on another.
+    pub fn submit(&self, block: Block, done: Done) {
+        self.engine.commits.submit(Pending { block, done }, |batch| self.engine.write_batch(batch));
+    }
+
+    /// Stores a block and waits for it.
+    pub fn put(&self, block: Block) -> Result<Stored> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.submit(
+            block,
+            Box::new(move |result| {
+                // The receiver waits below and cannot have gone.
+                let _ = sender.send(result);
+            }),
+        );
+        receiver
+            .recv()
+            .map_err(|_| Error::Internal { what: "a write was dropped without an answer".into() })?
+    }
+
+    /// Removes a block; `false` if it was not there. Open handles keep reading it. The removal is
+    /// durable within about a second.
+    pub fn remove(&self, key: &Key) -> Result<bool> {
+        let engine = &self.engine;
+        if engine.read_only {
+            return Err(Error::ReadOnly);
+        }
+        let stripe = engine.open_blocks.lock(key);
+        if let Some(open) = stripe.as_ref().and_then(|stripe| find(stripe, key)) {
+            engine.pin(&open)?;
+        }
+        let removed = engine.datastore.remove(std::slice::from_ref(key), Sync::Later)? > 0;
+        if let Some(mut stripe) = stripe {
+            stripe.remove(key);
+        }
+        engine.verified.lock().remove(key);
+        if removed {
+            engine.metrics.add(Count::BlocksRemoved, 1);
+            self.syncer.wake();
+        }
+        Ok(removed)
+    }
+
+    /// Changes the modification time of a stored block; `false` if it is not there.
+    pub fn set_mtime(&self, key: &Key, mtime: SystemTime) -> Result<bool> {
+        self.set_meta(key, MetaChange { mtime: Some(mtime), cid_form: None })
+    }
+
+    /// Tells the CID form of a stored block for which none is known.
+    pub fn offer_form(&self, key: &Key, form: CidForm) -> Result<()> {
+        let known = self.stat(key)?.is_none_or(|meta| meta.cid_form != CidForm::Unknown);
+        if !known && form != CidForm::Unknown {
+            self.set_meta(key, MetaChange { mtime: None, cid_form: Some(form) })?;
+        }
+        Ok(())
+    }
+
+    fn set_meta(&self, key: &Key, change: MetaChange) -> Result<bool> {
+        if self.engine.read_only {
+            return Err(Error::ReadOnly);
+        }
+        let found = self.engine.datastore.set_meta(key, change)?;
+        self.syncer.wake();
+        Ok(found)
+    }
+
+    /// Whether `more_bytes` of new blocks (all that is staged, and what is about to be) fit.
+    pub fn check_space(&self, more_bytes: u64) -> Result<()> {
+        match &self.reserve {
+            Some(reserve) => reserve.check(more_bytes),
+            None => {
+                let used = self.engine.datastore.usage()?.disk_bytes;
+                if used.saturating_add(more_bytes) > self.memory_limit_bytes {
+                    return Err(Error::MemoryFull { limit_bytes: self.memory_limit_bytes });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What `df` is to show.
+    pub fn space(&self) -> Result<Space> {
+        if let Some(reserve) = &self.reserve {
+            return reserve.space();
+        }
+        let usage = self.engine.datastore.usage()?;
+        let free_bytes = self.memory_limit_bytes.saturating_sub(usage.disk_bytes);
+        let blocks = usage.blocks.unwrap_or_default();
+        // The smallest blocks decide how many more would fit; one byte each is the bound.
+        let free_inodes = free_bytes;
+        Ok(Space {
+            total_bytes: self.memory_limit_bytes,
+            free_bytes,
+            total_inodes: blocks.saturating_add(free_inodes),
+            free_inodes,
+            block_bytes: 4096,
+        })
+    }
+
+    /// Makes everything durable that was acknowledged before the call, deletions included.
+    pub fn sync(&self) -> Result<()> {
+        if self.engine.read_only { Ok(()) } else { self.engine.datastore.sync() }
+    }
+
+    /// Ends background work, closes the engine, releases the lock.
+    pub fn close(self) -> Result<()> {
+        let Self { engine, syncer, lock, .. } = self;
+        syncer.stop();
+        let closed = match Arc::into_inner(engine) {
+            Some(engine) => engine.datastore.close(),
+            None => Err(Error::Internal { what: "the engine is still in use and was not closed".into() }),
+        };
+        if let Err(failure) = &closed {
+            error!(error = %failure, "the store did not close cleanly");
+        }
+        drop(lock);
+        closed
+    }
+}

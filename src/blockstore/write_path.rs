@@ -1,0 +1,124 @@
+//! The write path: a batch of verified blocks, top to bottom.
+//!
+//! already there? -> heal what is damaged -> datastore.put with one sync -> answer everybody.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tracing::{error, info};
+
+use super::commit::{Done, Pending, Stored};
+use super::open_block::find;
+use super::store::Engine;
+use crate::block::{Block, CidForm, Key, canonical};
+use crate::datastore::{MetaChange, Sync};
+use crate::metrics::Count;
+use crate::{Error, Result};
+
+impl Engine {
+    /// Writes one batch and answers every block in it.
+    pub fn write_batch(&self, batch: Vec<Pending>) {
+        if self.read_only {
+            return batch.into_iter().for_each(|pending| (pending.done)(Err(Error::ReadOnly)));
+        }
+        let mut new = Vec::with_capacity(batch.len());
+        let mut repeated = Vec::new();
+        let mut keys = HashSet::with_capacity(batch.len());
+        for pending in batch {
+            if keys.insert(pending.block.key().clone()) {
+                self.sort_out(pending, &mut new);
+            } else {
+                repeated.push(pending);
+            }
+        }
+        self.write_new(new);
+        // The same block twice in a batch: the first has been stored or refused by now.
+        let mut again = Vec::new();
+        repeated.into_iter().for_each(|pending| self.sort_out(pending, &mut again));
+        again.into_iter().for_each(|pending| self.write_new(vec![pending]));
+        self.metrics.add(Count::CommitBatches, 1);
+    }
+
+    /// Answers blocks that are there already and heals damaged ones; the rest goes to `new`.
+    fn sort_out(&self, pending: Pending, new: &mut Vec<Pending>) {
+        match self.presence(pending.block.key(), pending.block.meta().cid_form) {
+            Ok(Presence::Absent) => new.push(pending),
+            Ok(Presence::Right) => {
+                self.metrics.add(Count::BlocksRewritten, 1);
+                (pending.done)(Ok(Stored::Already));
+            }
+            Ok(Presence::Damaged) => {
+                let healed = self.heal(&pending.block);
+                (pending.done)(healed);
+            }
+            Err(error) => (pending.done)(Err(error)),
+        }
+    }
+
+    fn presence(&self, key: &Key, form: CidForm) -> Result<Presence> {
+        let Some(meta) = self.datastore.stat(key)? else {
+            return Ok(Presence::Absent);
+        };
+        if meta.cid_form == CidForm::Unknown && form != CidForm::Unknown {
+            self.datastore.set_meta(key, MetaChange { mtime: None, cid_form: Some(form) })?;
+        }
+        let right = self.verified.lock().contains(key) || self.check_stored(key)?;
+        Ok(if right { Presence::Right } else { Presence::Damaged })
+    }
+
+    fn write_new(&self, pending: Vec<Pending>) {
+        let (blocks, dones): (Vec<Block>, Vec<Done>) =
+            pending.into_iter().map(|pending| (pending.block, pending.done)).unzip();
+        if blocks.is_empty() {
+            return;
+        }
+        match self.put_now(&blocks) {
+            Ok(()) => dones.into_iter().for_each(|done| done(Ok(Stored::New))),
+            // One block that cannot be stored must not fail its neighbours.
+            Err(error) if blocks.len() > 1 => {
+                error!(%error, blocks = blocks.len(), "a batch failed; writing its blocks one by one");
+                for (block, done) in blocks.iter().zip(dones) {
+                    done(self.put_now(std::slice::from_ref(block)).map(|()| Stored::New));
+                }
+            }
+            Err(error) => dones.into_iter().take(1).for_each(|done| done(Err(error.clone()))),
+        }
+    }
+
+    fn put_now(&self, blocks: &[Block]) -> Result<()> {
+        // A panic of an engine is the failure of this write, not the end of group commit.
+        catch_unwind(AssertUnwindSafe(|| self.datastore.put(blocks, Sync::Now))).unwrap_or_else(|_| {
+            self.metrics.add(Count::Panics, 1);
+            Err(Error::Internal { what: "the storage engine panicked while writing".into() })
+        })?;
+        let mut verified = self.verified.lock();
+        for block in blocks {
+            verified.insert(block.key());
+            self.metrics.add(Count::BlocksStored, 1);
+            self.metrics.add(Count::BytesStored, block.bytes().len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Replaces a damaged copy; whoever has it open goes on reading what it had.
+    fn heal(&self, block: &Block) -> Result<Stored> {
+        let key = block.key();
+        let stripe = self.open_blocks.lock(key);
+        if let Some(open) = stripe.as_ref().and_then(|stripe| find(stripe, key)) {
+            self.pin(&open)?;
+        }
+        self.put_now(std::slice::from_ref(block))?;
+        if let Some(mut stripe) = stripe {
+            stripe.remove(key);
+        }
+        self.metrics.add(Count::BlocksHealed, 1);
+        info!(cid = canonical(key, block.meta().cid_form), "a damaged block was replaced");
+        Ok(Stored::Healed)
+    }
+}
+
+enum Presence {
+    Absent,
+    Right,
+    Damaged,
+}

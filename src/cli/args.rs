@@ -1,0 +1,241 @@
+//! What was typed: the flags of every command.
+//!
+//! Invariant: every flag has a name in the environment, made of its own; no value is looked at
+//! here beyond its spelling.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+use super::values;
+use crate::block;
+
+const ABOUT: &str = "Mount a persistent IPFS blockstore as a directory: files are blocks, named by CID";
+const USAGE: &str = "ipfs-persist-mount [OPTIONS] MOUNTPOINT
+       ipfs-persist-mount COMMAND ...";
+const AFTER_HELP: &str = "\
+A mount point that is named like a command is written with a slash, for example ./cid.
+Sizes are bytes, or have a unit: 2MiB, 512KiB, 100MB. Times are seconds.
+Every flag can be set in the environment, under the name shown with it.
+Called with two places (SOURCE MOUNTPOINT -o ...) it is a mount helper for fstab: SOURCE is
+BACKEND:PATH or a path, and it goes to the background.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 store in use, 4 store damaged or of another
+format, 5 mount failed, 6 no space, 8 not mounted or busy.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "ipfs-persist-mount", version, about = ABOUT, override_usage = USAGE, after_help = AFTER_HELP)]
+#[command(subcommand_negates_reqs = true, args_override_self = true)]
+#[command(subcommand_value_name = "COMMAND", disable_help_subcommand = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) mount: MountArgs,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+/// The commands besides mounting.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Unmount, and wait until the store is closed
+    Unmount(UnmountArgs),
+    /// List the storage backends of this build
+    Backends(BackendsArgs),
+    /// Print the CID of each file, as a mount would store it in one block
+    Cid(CidArgs),
+}
+
+/// How much is logged.
+#[derive(Debug, clap::Args)]
+pub(super) struct LogArgs {
+    /// Log more: once for what happens, twice for how
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "IPFS_PERSIST_MOUNT_VERBOSE")]
+    pub(super) verbose: u8,
+    /// Log errors only
+    #[arg(short, long, global = true, env = "IPFS_PERSIST_MOUNT_QUIET", value_parser = BoolishValueParser::new())]
+    pub(super) quiet: bool,
+}
+
+impl LogArgs {
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+}
+
+/// The flags of mounting.
+#[derive(Debug, clap::Args)]
+pub(super) struct MountArgs {
+    /// The directory to mount on; as a mount helper, SOURCE and that directory
+    #[arg(required = true, num_args = 1..=2, value_name = "MOUNTPOINT")]
+    pub(super) places: Vec<PathBuf>,
+
+    /// The storage engine; `ipfs-persist-mount backends` lists them. Without it, the one the data
+    /// directory was made with, or `file`
+    #[arg(long, value_name = "B", env = "BACKEND")]
+    pub(super) backend: Option<String>,
+    /// The data directory [default: ./data/BACKEND]
+    #[arg(long, value_name = "D", env = "DATA_PATH")]
+    pub(super) data_path: Option<PathBuf>,
+    /// Return when the mount is ready, and serve it in the background
+    #[arg(long, env = "IPFS_PERSIST_MOUNT_BACKGROUND", value_parser = BoolishValueParser::new())]
+    pub(super) background: bool,
+    /// Refuse every change
+    #[arg(long, env = "IPFS_PERSIST_MOUNT_READ_ONLY", value_parser = BoolishValueParser::new())]
+    pub(super) read_only: bool,
+    /// Free space that new blocks must leave
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MIN_FREE_SPACE", value_parser = values::size, default_value = "100MiB")]
+    pub(super) min_free_space: u64,
+    /// Largest block that may be written
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::size, default_value = "2MiB")]
+    pub(super) max_block_size: u64,
+    /// Most bytes that all unfinished writes together may hold in memory
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_STAGING", value_parser = values::size, default_value = "256MiB")]
+    pub(super) max_staging: u64,
+    /// Most bytes of blocks that the memory backend holds
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MEMORY_LIMIT", value_parser = values::size, default_value = "1GiB")]
+    pub(super) memory_limit: u64,
+    /// Let other users read
+    #[arg(long, env = "IPFS_PERSIST_MOUNT_ALLOW_OTHER", value_parser = BoolishValueParser::new())]
+    pub(super) allow_other: bool,
+    /// Mount over a directory that is not empty
+    #[arg(long, env = "IPFS_PERSIST_MOUNT_ALLOW_NON_EMPTY", value_parser = BoolishValueParser::new())]
+    pub(super) allow_non_empty: bool,
+    /// When to check bytes against their CID on reading
+    #[arg(long, value_name = "WHEN", env = "IPFS_PERSIST_MOUNT_VERIFY_READS", value_enum, default_value_t = VerifyWhen::First)]
+    pub(super) verify_reads: VerifyWhen,
+    /// Refuse to write to names that are not CIDs
+    #[arg(long, env = "IPFS_PERSIST_MOUNT_STRICT", value_parser = BoolishValueParser::new())]
+    pub(super) strict: bool,
+    /// Refuse to delete blocks
+    #[arg(long, env = "IPFS_PERSIST_MOUNT_NO_DELETE", value_parser = BoolishValueParser::new())]
+    pub(super) no_delete: bool,
+    /// How long to wait for another process to let go of the store
+    #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_LOCK_WAIT", value_parser = values::seconds, default_value = "10")]
+    pub(super) lock_wait: Duration,
+    /// How long to serve files that are still open after SIGTERM or SIGINT
+    #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_STOP_TIMEOUT", value_parser = values::seconds, default_value = "10")]
+    pub(super) stop_timeout: Duration,
+    #[command(flatten)]
+    pub(super) cid: MountCidArgs,
+    /// Options as in fstab, separated by commas: ro, noexec, noatime, and every flag by its name,
+    /// such as min_free_space=1GiB
+    #[arg(short = 'o', value_name = "OPTIONS")]
+    pub(super) options: Vec<OsString>,
+    /// Append the log to this file: from the start in the foreground, once ready in the background
+    #[arg(long, value_name = "F", env = "IPFS_PERSIST_MOUNT_LOG_FILE")]
+    pub(super) log_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) helper: HelperArgs,
+}
+
+/// What mount(8) passes to its helpers.
+#[derive(Debug, clap::Args)]
+pub(super) struct HelperArgs {
+    /// Ignore options that are not known
+    #[arg(short = 's', hide = true)]
+    pub(super) sloppy: bool,
+    /// Check everything and do not mount
+    #[arg(short = 'f', hide = true)]
+    pub(super) fake: bool,
+    #[arg(short = 'n', hide = true)]
+    no_mtab: bool,
+    #[arg(short = 't', hide = true)]
+    fs_type: Option<String>,
+}
+
+/// The CID that files get which are written under other names.
+#[derive(Debug, clap::Args)]
+pub(super) struct MountCidArgs {
+    /// CID version, 0 or 1, for files written under names that are not CIDs [default: 1]
+    #[arg(long, value_name = "V", env = "IPFS_PERSIST_MOUNT_CID_VERSION")]
+    pub(super) cid_version: Option<String>,
+    /// Their codec, by name or number [default: raw]
+    #[arg(long, value_name = "C", env = "IPFS_PERSIST_MOUNT_CID_CODEC")]
+    pub(super) cid_codec: Option<String>,
+    /// Their hash function [default: sha2-256]
+    #[arg(long, value_name = "H", env = "IPFS_PERSIST_MOUNT_CID_HASH")]
+    pub(super) cid_hash: Option<String>,
+}
+
+/// When to check bytes on reading, as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum VerifyWhen {
+    /// Before the first open of a mount
+    First,
+    /// At every open
+    Always,
+    /// Not at all
+    Never,
+}
+
+/// The flags of `unmount`.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
+pub(super) struct UnmountArgs {
+    /// The directories to unmount
+    #[arg(required = true, value_name = "MOUNTPOINT")]
+    pub(super) mount_points: Vec<PathBuf>,
+    /// Detach at once, and leave open files to their users
+    #[arg(short = 'l', long, env = "IPFS_PERSIST_MOUNT_LAZY", value_parser = BoolishValueParser::new())]
+    pub(super) lazy: bool,
+    /// How long to wait for open files to be closed, and then for the store to be. Without it,
+    /// open files are refused at once, and the store is given 60 seconds
+    #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_TIMEOUT", value_parser = values::seconds)]
+    pub(super) timeout: Option<Duration>,
+
+    // What umount(8) passes to its helpers.
+    #[arg(short = 'f', hide = true)]
+    force: bool,
+    #[arg(short = 'n', hide = true)]
+    no_mtab: bool,
+    #[arg(short = 'r', hide = true)]
+    remount: bool,
+    #[arg(short = 't', hide = true)]
+    fs_type: Option<String>,
+}
+
+/// The flags of `backends`.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
+pub(super) struct BackendsArgs {
+    /// Print a JSON array
+    #[arg(long, env = "IPFS_PERSIST_MOUNT_JSON", value_parser = BoolishValueParser::new())]
+    pub(super) json: bool,
+}
+
+/// The flags of `cid`.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true, after_help = names_of_cid_parts())]
+pub(super) struct CidArgs {
+    /// The files; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// CID version, 0 or 1 [default: 1]
+    #[arg(long, value_name = "V", env = "IPFS_PERSIST_MOUNT_CID_VERSION")]
+    pub(super) cid_version: Option<String>,
+    /// Codec, by name or number [default: raw]
+    #[arg(long, alias = "cid-codec", value_name = "C", env = "IPFS_PERSIST_MOUNT_CID_CODEC")]
+    pub(super) codec: Option<String>,
+    /// Hash function [default: sha2-256]
+    #[arg(long, alias = "cid-hash", value_name = "H", env = "IPFS_PERSIST_MOUNT_CID_HASH")]
+    pub(super) hash: Option<String>,
+    /// Refuse files that are larger, because no mount with this limit takes them as one block
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::size, default_value = "2MiB")]
+    pub(super) max_block_size: u64,
+}
+
+fn names_of_cid_parts() -> String {
+    let codecs: Vec<&str> = block::codec_names().collect();
+    format!(
+        "Hash functions: {}.\n\nCodecs: {}, or a number of the multicodec table such as 0x55.",
+        block::hash_names_line(),
+        codecs.join(", ")
+    )
+}

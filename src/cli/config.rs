@@ -1,0 +1,128 @@
+//! What was typed, as what it means: the options of the layers below.
+//!
+//! Invariant: every path in here is absolute, since a daemon leaves the directory it was started
+//! in.
+
+use std::path::{Path, PathBuf};
+
+use super::args::{CidArgs, MountArgs, VerifyWhen};
+use super::mount_options;
+use crate::block::CidOptions;
+use crate::blockstore::{StoreInfo, StoreOptions, VerifyReads};
+use crate::datastore::{self, Backend};
+use crate::fs::FsOptions;
+use crate::mount::ServeOptions;
+use crate::sys;
+use crate::{Error, Result};
+
+/// The backend of a data directory that does not exist yet, where none is asked for.
+const BACKEND_DEFAULT: &str = "file";
+
+/// Everything that mounting needs to know.
+#[derive(Debug)]
+pub(super) struct MountConfig {
+    pub(super) store: StoreOptions,
+    pub(super) fs: FsOptions,
+    pub(super) serve: ServeOptions,
+    pub(super) background: bool,
+    pub(super) log_file: Option<PathBuf>,
+    /// Check everything and do not mount.
+    pub(super) fake: bool,
+    /// A data directory that was given, and means nothing to the backend.
+    pub(super) unused_data_path: Option<PathBuf>,
+}
+
+impl MountConfig {
+    /// The meaning of a mount's flags. The mount point is not looked at yet, and the source is known
+    /// only when the store has been opened.
+    pub(super) fn new(args: MountArgs) -> Result<Self> {
+        let cid = &args.cid;
+        let cid_options = CidOptions::from_names(
+            cid.cid_version.as_deref(),
+            cid.cid_codec.as_deref(),
+            cid.cid_hash.as_deref(),
+        )?;
+        let backend = args.backend.as_deref().map(datastore::backend).transpose()?;
+        let given = args.data_path.as_deref().map(absolute).transpose()?;
+        let (data_path, unused_data_path) = match default_path(backend)? {
+            Some(default) => (Some(given.map_or_else(|| absolute(Path::new(default)), Ok)?), None),
+            None => (None, given),
+        };
+        let mount_point = args.places.last().cloned().unwrap_or_default();
+        let (uid, gid) = sys::real_ids();
+        let fs = FsOptions {
+            block_bytes_max: args.max_block_size,
+            staging_bytes_max: args.max_staging,
+            cid_options,
+            strict: args.strict,
+            no_delete: args.no_delete,
+            read_only: args.read_only,
+            uid,
+            gid,
+        };
+        let serve = ServeOptions {
+            source: String::new(),
+            mount_point,
+            read_only: args.read_only,
+            allow_other: args.allow_other,
+            allow_non_empty: args.allow_non_empty,
+            flags: mount_options::kernel_flags(&args.options),
+            stop_timeout: args.stop_timeout,
+        };
+        let store = StoreOptions {
+            backend,
+            data_path,
+            read_only: args.read_only,
+            min_free_space_bytes: args.min_free_space,
+            memory_limit_bytes: args.memory_limit,
+            lock_wait: args.lock_wait,
+            verify_reads: verify_reads(args.verify_reads),
+            mount_point: None,
+        };
+        Ok(Self {
+            store,
+            fs,
+            serve,
+            background: args.background,
+            log_file: args.log_file.as_deref().map(absolute).transpose()?,
+            fake: args.helper.fake,
+            unused_data_path,
+        })
+    }
+}
+
+impl CidArgs {
+    /// The CID that the files get.
+    pub(super) fn cid_options(&self) -> Result<CidOptions> {
+        CidOptions::from_names(self.cid_version.as_deref(), self.codec.as_deref(), self.hash.as_deref())
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|source| Error::io_at("resolve", path, source))
+}
+
+/// The data directory where none is given; `None` for a backend that has none.
+fn default_path(backend: Option<&Backend>) -> Result<Option<&'static str>> {
+    let row = match backend {
+        Some(row) => row,
+        None => datastore::backend(BACKEND_DEFAULT)?,
+    };
+    Ok(row.default_path)
+}
+
+/// What the mount table shows as the source of a mount: `file:/srv/blocks`, or `memory`.
+pub(super) fn source(store: &StoreInfo) -> String {
+    match &store.data_path {
+        Some(path) => format!("{}:{}", store.backend.name, path.display()),
+        None => store.backend.name.to_owned(),
+    }
+}
+
+fn verify_reads(when: VerifyWhen) -> VerifyReads {
+    match when {
+        VerifyWhen::First => VerifyReads::First,
+        VerifyWhen::Always => VerifyReads::Always,
+        VerifyWhen::Never => VerifyReads::Never,
+    }
+}

@@ -1,0 +1,42 @@
+//! The command line: what was typed, what it means, and what is printed.
+//!
+//! Invariant: the only layer that prints, and the only user of clap. Every failure ends as one
+//! line, a hint where there is one, and the exit code of the error table.
+
+mod args;
+mod commands;
+mod config;
+mod helper;
+mod log;
+mod mount_options;
+mod output;
+mod parse;
+mod values;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::Result;
+use args::{Args, Command};
+
+/// Runs the program with this command line, the program's own name first.
+pub fn run(words: Vec<OsString>) -> ExitCode {
+    let args = match parse::command_line(helper::as_command(words)) {
+        Ok(args) => args,
+        Err(refusal) => return refusal.show(),
+    };
+    match dispatch(args) {
+        Ok(code) => code,
+        Err(error) => output::fail(&error),
+    }
+}
+
+fn dispatch(args: Args) -> Result<ExitCode> {
+    log::start(&args)?;
+    match args.command {
+        None => commands::mount::run(args.mount, args.log.is_quiet()),
+        Some(Command::Unmount(args)) => commands::unmount::run(&args),
+        Some(Command::Backends(args)) => commands::backends::run(&args),
+        Some(Command::Cid(args)) => commands::cid::run(&args),
+    }
+}

@@ -1,0 +1,124 @@
+//! The exhaustive table: errno, exit code and hint of every error.
+
+use std::io;
+
+use super::{Error, ExitCode};
+use crate::sys::errno::*;
+
+/// What an error means outside the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The errno that a system call in the mount returns.
+    pub errno: i32,
+    /// The exit code of a command.
+    pub exit: ExitCode,
+    /// What to do next; empty only where the message already says it.
+    pub hint: String,
+}
+
+const CHECK_CID: &str = "check the CID for a typing or copying mistake";
+const SHORTER_NAME: &str = "use a shorter multibase, such as base32 (b...) or base58btc (z...)";
+const KNOWN_HASH: &str =
+    "hash the block with one of the functions that `ipfs-persist-mount cid --help` lists";
+const ALLOWED_HASH: &str = "hash the block with sha2-256 or blake3, with the full digest";
+const NAME_BY_CID: &str = "name the file by the CID of its bytes: `ipfs-persist-mount cid FILE` prints it";
+const NOT_STRICT: &str =
+    "name the file by its CID (`ipfs-persist-mount cid FILE` prints it), or mount without --strict";
+const HEAL: &str = "write the right bytes to this CID once more: that heals the stored copy";
+const SMALLER: &str = "split the data into smaller blocks, or mount with a larger --max-block-size";
+const FREE_SPACE: &str = "free some space on that file system, or lower --min-free-space";
+const FREE_INODES: &str = "delete files on that file system: it is out of inodes";
+const FREE_MEMORY: &str = "delete blocks, or mount with a larger --memory-limit";
+const LESS_STAGING: &str = "close some of the files being written, or mount with a larger --max-staging";
+const FEWER_NAMES: &str = "remove names that are no longer needed, or write blocks under their CIDs";
+const LIST: &str = "list the mount to see what is stored";
+const REMOVE_FIRST: &str = "remove the existing file first";
+const OPEN_AGAIN: &str = "open the file again";
+const MOUNT_WRITABLE: &str = "mount without --read-only to change blocks";
+const OWNER_ONLY: &str = "only the user who mounted may change blocks";
+const MOUNT_AGAIN: &str = "mount the store again";
+const LIST_BACKENDS: &str = "`ipfs-persist-mount backends` describes each of them";
+const UNMOUNT_THERE: &str = "unmount it there first (`ipfs-persist-mount unmount MOUNTPOINT`), or wait longer with --lock-wait SECONDS";
+const NEWER_PROGRAM: &str = "open it with the version of ipfs-persist-mount that made it, or a newer one";
+const EMPTY_DIRECTORY: &str = "choose an empty or new directory with --data-path";
+const RESTORE: &str =
+    "restore the named file from a backup, or move the directory away and start a new store";
+const FUSE_MODULE: &str =
+    "load the kernel module (`modprobe fuse`); in a container, pass `--device /dev/fuse --cap-add SYS_ADMIN`";
+const FIND_MOUNTS: &str = "`findmnt -t fuse.ipfs-persist-mount` lists what is mounted";
+const CLOSE_FILES: &str = "close those files or end those programs, then unmount again";
+const REPORT: &str = "this is a bug in ipfs-persist-mount: please report it with the log";
+
+impl Error {
+    /// The errno for the kernel.
+    pub fn errno(&self) -> i32 {
+        self.verdict().errno
+    }
+
+    /// The table. A new error does not compile until it has its row here.
+    pub fn verdict(&self) -> Verdict {
+        use ExitCode::{Failure, Locked, Mount, NoSpace, NotMounted, Store, Usage};
+        let row = |errno, exit, hint: &str| Verdict { errno, exit, hint: hint.to_owned() };
+        match self {
+            Error::NameInvalid { .. } => row(EINVAL, Failure, CHECK_CID),
+            Error::NameTooLong { .. } => row(ENAMETOOLONG, Failure, SHORTER_NAME),
+            Error::HashUnknown { .. } => row(EOPNOTSUPP, Failure, KNOWN_HASH),
+            Error::HashRefused { .. } => row(EINVAL, Failure, ALLOWED_HASH),
+            Error::NameNotCid { .. } => row(EINVAL, Failure, NOT_STRICT),
+            Error::Mismatch { .. } | Error::Differs { .. } => row(EBADMSG, Failure, NAME_BY_CID),
+            Error::Damaged { .. } => row(EIO, Store, HEAL),
+            Error::TooBig { .. } => row(EFBIG, Failure, SMALLER),
+            Error::NoSpace { .. } => row(ENOSPC, NoSpace, FREE_SPACE),
+            Error::NoInodes { .. } => row(ENOSPC, NoSpace, FREE_INODES),
+            Error::MemoryFull { .. } => row(ENOSPC, NoSpace, FREE_MEMORY),
+            Error::StagingFull { .. } => row(ENOMEM, NoSpace, LESS_STAGING),
+            Error::NamesFull { .. } => row(ENOSPC, NoSpace, FEWER_NAMES),
+            Error::NotFound => row(ENOENT, Failure, LIST),
+            Error::Exists => row(EEXIST, Failure, REMOVE_FIRST),
+            Error::Stale => row(ESTALE, Failure, OPEN_AGAIN),
+            Error::ReadOnly => row(EROFS, Failure, MOUNT_WRITABLE),
+            Error::NotPermitted { .. } => row(EPERM, Failure, ""),
+            Error::AccessDenied => row(EACCES, Failure, OWNER_ONLY),
+            Error::BlockInUse { name } => row(EBUSY, Failure, &format!("remove the name {name} first")),
+            Error::InvalidRequest { .. } => row(EINVAL, Failure, ""),
+            Error::NotSupported { .. } => row(EOPNOTSUPP, Failure, ""),
+            Error::ShuttingDown => row(EIO, Failure, MOUNT_AGAIN),
+            Error::Usage { hint, .. } => row(EINVAL, Usage, hint),
+            Error::BackendUnknown { .. } => row(EINVAL, Usage, LIST_BACKENDS),
+            Error::BackendMismatch { found, .. } => {
+                row(EINVAL, Store, &format!("use --backend {found}, or another --data-path"))
+            }
+            Error::Locked { .. } => row(EBUSY, Locked, UNMOUNT_THERE),
+            Error::FormatNewer { .. } => row(EINVAL, Store, NEWER_PROGRAM),
+            Error::StoreForeign { .. } => row(EINVAL, Store, EMPTY_DIRECTORY),
+            Error::StoreDamaged { .. } => row(EIO, Store, RESTORE),
+            Error::StoreMissing { path } => {
+                let hint = format!("mount it once without --read-only, or check the path {}", path.display());
+                row(ENOENT, Failure, &hint)
+            }
+            Error::MountPoint { hint, .. } => row(EINVAL, Mount, hint),
+            Error::FuseDevice { .. } => row(ENODEV, Mount, FUSE_MODULE),
+            Error::MountFailed { hint, .. } => row(EIO, Mount, hint),
+            Error::NotMounted { .. } => row(EINVAL, NotMounted, FIND_MOUNTS),
+            Error::MountBusy { .. } => row(EBUSY, NotMounted, CLOSE_FILES),
+            Error::Internal { .. } => row(EIO, Failure, REPORT),
+            Error::Io { source, .. } => system_call(source),
+        }
+    }
+}
+
+/// A system call's own errno goes through unchanged; a few say what to do.
+fn system_call(source: &io::Error) -> Verdict {
+    let errno = source.raw_os_error().unwrap_or(EIO);
+    let (exit, hint) = match errno {
+        ENOSPC | EDQUOT => (ExitCode::NoSpace, "free some space on that file system"),
+        EACCES | EPERM => (
+            ExitCode::Failure,
+            "check who owns that path and its permissions, or choose another with --data-path",
+        ),
+        EROFS => (ExitCode::Failure, "that file system is read-only: mount the store with --read-only"),
+        EIO => (ExitCode::Failure, "check the disk: `dmesg` may say more"),
+        _ => (ExitCode::Failure, ""),
+    };
+    Verdict { errno, exit, hint: hint.to_owned() }
+}

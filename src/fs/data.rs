@@ -1,0 +1,199 @@
+//! Reading and writing open files, and changing attributes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::core::Shared;
+use super::handle::{Open, Subject, WriterHandle};
+use super::inode::Node;
+use super::staging::STAGING_WAIT;
+use super::types::{AttrChange, Caller, Entry, Handle, Ino};
+use crate::{Error, Result};
+
+impl Shared {
+    /// Calls `with` with at most `length` bytes at `offset`.
+    pub(super) fn read<R>(
+        &self,
+        handle: Handle,
+        offset: u64,
+        length: usize,
+        with: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R> {
+        match &*self.handles.get(handle)? {
+            Open::Block(block) => self.store.read_with(block, offset, length, with),
+            Open::Bytes(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let end = start.saturating_add(length).min(bytes.len());
+                Ok(with(bytes.get(start..end).unwrap_or_default()))
+            }
+            Open::Writer(handle) => handle.writer.state.lock().read(offset, length, &self.store, with),
+            Open::Directory(..) => {
+                Err(Error::InvalidRequest { what: "a directory cannot be read as a file" })
+            }
+        }
+    }
+
+    /// Writes to an open file.
+    ///
+    /// # Errors
+    /// [`Error::StagingFull`] can be waited out with [`Shared::write_when_room`]; after any other
+    /// error the handle stores nothing.
+    pub(super) fn write(&self, handle: Handle, offset: u64, data: &[u8]) -> Result<()> {
+        let open = self.handles.get(handle)?;
+        let handle = writing(&open)?;
+        let mut state = handle.writer.state.lock();
+        state.write(offset, data, handle.subject.cid(), &self.room())?;
+        if let Subject::File(file) = &handle.subject {
+            file.touch(state.len());
+        }
+        Ok(())
+    }
+
+    /// As [`Shared::write`], waiting a bounded time for staging memory. Not for a thread that
+    /// answers other requests.
+    pub(super) fn write_when_room(&self, handle: Handle, offset: u64, data: &[u8]) -> Result<()> {
+        let deadline = Instant::now() + STAGING_WAIT;
+        loop {
+            match self.write(handle, offset, data) {
+                Err(Error::StagingFull { limit_bytes }) => {
+                    if !self.staging.wait_for_room(data.len() as u64, deadline) || Instant::now() >= deadline
+                    {
+                        let error = Error::StagingFull { limit_bytes };
+                        self.refuse_for_good(handle, &error)?;
+                        return Err(error);
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// The handle was refused a write: it stores nothing from now on.
+    pub(super) fn refuse_for_good(&self, handle: Handle, error: &Error) -> Result<()> {
+        let open = self.handles.get(handle)?;
+        writing(&open)?.writer.state.lock().refuse_for_good(error.clone());
+        Ok(())
+    }
+
+    /// Makes room in an open file. Only the length can be reserved; memory is taken when written.
+    pub(super) fn fallocate(&self, handle: Handle, offset: u64, length: u64, keep_size: bool) -> Result<()> {
+        let open = self.handles.get(handle)?;
+        let handle = writing(&open)?;
+        let Subject::File(file) = &handle.subject else {
+            return Err(Error::NotPermitted { what: "a stored block cannot be changed" });
+        };
+        let end = offset.saturating_add(length);
+        if end > self.options.block_bytes_max {
+            return Err(Error::TooBig { limit_bytes: self.options.block_bytes_max });
+        }
+        let mut state = handle.writer.state.lock();
+        if !keep_size && end > state.len() {
+            state.set_len(end, &self.room())?;
+            file.touch(state.len());
+        }
+        Ok(())
+    }
+
+    /// Changes attributes; says what they are then.
+    pub(super) fn setattr(
+        &self,
+        ino: Ino,
+        handle: Option<Handle>,
+        change: &AttrChange,
+        caller: Caller,
+    ) -> Result<Entry> {
+        self.check_change(caller)?;
+        match self.node(ino)? {
+            Node::Root => {
+                if change.size.is_some() {
+                    return Err(Error::InvalidRequest { what: "a directory has no length to change" });
+                }
+                self.change_root(change);
+            }
+            Node::Control(_) | Node::Link(_) => {
+                return Err(Error::NotPermitted { what: "the control directory cannot be changed" });
+            }
+            Node::File(file) => {
+                if let Some(size) = change.size {
+                    let writer = match file.shared_writer() {
+                        Some(writer) => Arc::clone(writer),
+                        None => self.writer_for_truncation(ino, handle, caller)?,
+                    };
+                    let shrunk = self.set_len(&writer, size)?;
+                    file.touch(size);
+                    if shrunk && size == 0 && file.shared_writer().is_some() {
+                        self.tables.lock().set_alias(&file, None);
+                    }
+                }
+                file.change(change);
+                let committed = file.state.lock().committed;
+                if let (true, Some(cid), Some(mtime)) = (committed, file.cid(), change.mtime) {
+                    self.store.set_mtime(cid.key(), mtime)?;
+                    self.block_gone(cid.key());
+                }
+            }
+            Node::Block { key, .. } => {
+                if let Some(size) = change.size {
+                    self.truncate_block(ino, handle, size, caller)?;
+                }
+                if let Some(mtime) = change.mtime
+                    && change.size.is_none()
+                    && !key.is_identity()
+                {
+                    self.store.set_mtime(&key, mtime)?;
+                }
+            }
+        }
+        self.getattr(ino)
+    }
+
+    fn set_len(&self, writer: &super::writer::Writer, size: u64) -> Result<bool> {
+        let mut state = writer.state.lock();
+        let shrunk = size < state.len();
+        state.set_len(size, &self.room())?;
+        Ok(shrunk)
+    }
+
+    fn writer_for_truncation(
+        &self,
+        ino: Ino,
+        handle: Option<Handle>,
+        caller: Caller,
+    ) -> Result<Arc<super::writer::Writer>> {
+        let open = match handle {
+            Some(handle) => self.handles.get(handle)?,
+            None => self
+                .handles
+                .newest_writer(ino, Some(caller.pid))
+                .or_else(|| self.handles.newest_writer(ino, None))
+                .ok_or(Error::Stale)?,
+        };
+        Ok(Arc::clone(&writing(&open)?.writer))
+    }
+
+    /// A stored block keeps its length. Opening it with O_TRUNC, which arrives here as a truncation
+    /// without a handle by the thread that has just opened it, begins a rewrite.
+    fn truncate_block(&self, ino: Ino, handle: Option<Handle>, size: u64, caller: Caller) -> Result<()> {
+        if handle.is_none()
+            && size == 0
+            && let Some(open) = self.handles.newest_writer(ino, Some(caller.pid))
+        {
+            let mut state = writing(&open)?.writer.state.lock();
+            if !state.fresh && !state.judged {
+                return state.set_len(0, &self.room());
+            }
+        }
+        if self.getattr(ino)?.attr.size_bytes == size {
+            return Ok(());
+        }
+        Err(Error::NotPermitted { what: "a stored block cannot change its length" })
+    }
+}
+
+/// The writer of an open file.
+pub(super) fn writing(open: &Open) -> Result<&WriterHandle> {
+    match open {
+        Open::Writer(handle) if handle.writes => Ok(handle),
+        _ => Err(Error::InvalidRequest { what: "the file is not open for writing" }),
+    }
+}

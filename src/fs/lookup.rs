@@ -1,0 +1,115 @@
+//! Names to inodes.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use super::control::{CONTROL_NAME, ControlNode};
+use super::core::Shared;
+use super::file::File;
+use super::inode::{InodeTable, Node};
+use super::types::{Attr, Entry, Ino, Kind, Validity};
+use crate::block::{Cid, Name, canonical};
+use crate::{Error, Result};
+
+/// What a name in the root means.
+pub enum Meaning {
+    /// The control directory.
+    Control,
+    /// A block that is stored, or an identity CID.
+    Block(Cid, Attr),
+    /// A block that is being written.
+    Staged(Cid, Arc<File>),
+    /// A block that is not there.
+    Absent(Cid),
+    /// A name that is no CID, and its file if it has one.
+    Plain(Option<Arc<File>>),
+}
+
+impl Shared {
+    /// Says what a name means, and refuses names that can never be right.
+    pub(super) fn meaning(&self, name: &OsStr) -> Result<Meaning> {
+        if name == CONTROL_NAME {
+            return Ok(Meaning::Control);
+        }
+        let cid = match Name::parse(name.as_bytes())? {
+            Name::Cid(cid) => cid,
+            Name::Plain => return Ok(Meaning::Plain(self.tables.lock().names.get(name).cloned())),
+        };
+        if let Some(attr) = self.block_attr(cid.key())? {
+            return Ok(Meaning::Block(cid, attr));
+        }
+        let staged = self.tables.lock().staged.get(cid.key()).cloned();
+        Ok(match staged {
+            Some(file) => Meaning::Staged(cid, file),
+            None => Meaning::Absent(cid),
+        })
+    }
+
+    /// The inode that a name stands for. The kernel is told of it once more.
+    pub(super) fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
+        match self.node(parent)? {
+            Node::Root => {}
+            Node::Control(node) => return self.lookup_control(node, name),
+            Node::Link(_) | Node::Block { .. } | Node::File(_) => return Err(Error::NotFound),
+        }
+        let meaning = match self.meaning(name) {
+            Ok(meaning) => meaning,
+            Err(error @ (Error::NameTooLong { .. } | Error::Io { .. } | Error::Damaged { .. })) => {
+                return Err(error);
+            }
+            Err(_) => return Err(Error::NotFound),
+        };
+        match meaning {
+            Meaning::Control => Ok(self.control_entry(ControlNode::Directory)),
+            Meaning::Block(cid, attr) => Ok(self.block_entry(cid.key(), cid.form(), attr)),
+            Meaning::Staged(_, file) | Meaning::Plain(Some(file)) => Ok(self.file_entry(&file)),
+            Meaning::Absent(_) | Meaning::Plain(None) => Err(Error::NotFound),
+        }
+    }
+
+    fn lookup_control(&self, directory: ControlNode, name: &OsStr) -> Result<Entry> {
+        if directory != ControlNode::Names {
+            let node = directory.child(name).ok_or(Error::NotFound)?;
+            return Ok(self.control_entry(node));
+        }
+        let file = self.tables.lock().names.get(name).cloned().ok_or(Error::NotFound)?;
+        let attr = self.link_attr(&file)?;
+        self.inodes.lock().remember(attr.ino, Node::Link(file));
+        Ok(Entry { attr, validity: Validity::None })
+    }
+
+    /// The attributes of the symbolic link that shows an alias's block.
+    pub(super) fn link_attr(&self, file: &Arc<File>) -> Result<Attr> {
+        let target = self.link_target(file)?;
+        Ok(Attr {
+            ino: InodeTable::link_number(file.ino),
+            kind: Kind::Symlink,
+            size_bytes: target.len() as u64,
+            mode: 0o777,
+            ..file.attr()
+        })
+    }
+
+    /// The CID of an alias's block.
+    pub(super) fn link_target(&self, file: &File) -> Result<String> {
+        let key = file.state.lock().alias_of.clone().ok_or(Error::NotFound)?;
+        let form = self.store.stat(&key)?.ok_or(Error::NotFound)?.cid_form;
+        Ok(canonical(&key, form))
+    }
+
+    /// Attributes of an inode that the kernel knows.
+    pub(super) fn getattr(&self, ino: Ino) -> Result<Entry> {
+        match self.node(ino)? {
+            Node::Root => Ok(self.root_entry()),
+            Node::Control(node) => Ok(self.control_entry(node)),
+            Node::Link(file) => Ok(Entry { attr: self.link_attr(&file)?, validity: Validity::None }),
+            Node::File(file) if file.is_alive() => Ok(Entry { attr: file.attr(), validity: Validity::None }),
+            Node::File(_) => Err(Error::Stale),
+            Node::Block { key, .. } => match self.block_attr(&key)? {
+                Some(attr) => Ok(Entry { attr: Attr { ino, ..attr }, validity: Validity::Long }),
+                None => Err(Error::Stale),
+            },
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Creating and opening files.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::control::ControlNode;
+use super::core::Shared;
+use super::cursor::Cursor;
+use super::file::{File, Naming};
+use super::handle::{Open, Subject, WriterHandle};
+use super::inode::Node;
+use super::lookup::Meaning;
+use super::tables::NAMES_MAX;
+use super::types::{Caching, Caller, Entry, Handle, Ino, Kind, Opened, ROOT};
+use super::writer::{Content, Writer};
+use crate::block::{Cid, CidForm, Key};
+use crate::blockstore::{OpenBlock, VerifyReads};
+use crate::{Error, Result};
+
+/// Blocks below this size are read through the page cache, where an open costs less than a
+/// passthrough registration; from here up the kernel may read their files directly.
+pub const PASSTHROUGH_BYTES_MIN: u64 = 64 << 10;
+
+/// How a file is to be opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenIntent {
+    /// For reading.
+    pub read: bool,
+    /// For writing.
+    pub write: bool,
+    /// Every write goes to the end.
+    pub append: bool,
+    /// Fail if the name exists.
+    pub exclusive: bool,
+}
+
+impl Shared {
+    /// Creates a file in the root and opens it; opens what is there already.
+    pub(super) fn create(
+        self: &Arc<Self>,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+        intent: OpenIntent,
+        caller: Caller,
+    ) -> Result<(Entry, Opened)> {
+        if parent != ROOT {
+            return Err(Error::NotPermitted { what: "nothing can be created in the control directory" });
+        }
+        self.check_change(caller)?;
+        let meaning = self.meaning(name)?;
+        let exists = !matches!(meaning, Meaning::Absent(_) | Meaning::Plain(None));
+        if exists && intent.exclusive {
+            return Err(Error::Exists);
+        }
+        match meaning {
+            Meaning::Control => Err(Error::NotPermitted { what: "the control directory cannot be replaced" }),
+            Meaning::Block(cid, attr) => {
+                let entry = self.block_entry(cid.key(), cid.form(), attr);
+                Ok((entry, self.open(entry.attr.ino, intent, caller)?))
+            }
+            Meaning::Staged(_, file) | Meaning::Plain(Some(file)) => {
+                let entry = self.file_entry(&file);
+                Ok((entry, self.open(entry.attr.ino, intent, caller)?))
+            }
+            Meaning::Absent(cid) => {
+                self.check_room()?;
+                let file = self.new_file(Naming::Cid(cid.clone()), name, mode, caller);
+                let file = Arc::clone(self.tables.lock().staged.entry(cid.key().clone()).or_insert(file));
+                self.open_created(&file, intent, caller)
+            }
+            Meaning::Plain(None) => {
+                if self.options.strict {
+                    return Err(Error::NameNotCid { name: name.display().to_string() });
+                }
+                self.check_room()?;
+                let options = &self.options.cid_options;
+                let writer = self.new_writer(Content::Empty, options.hash_code, options.digest_len);
+                let file = self.new_file(Naming::Plain(writer), name, mode, caller);
+                let file = {
+                    let mut tables = self.tables.lock();
+                    if tables.names.len() >= NAMES_MAX {
+                        return Err(Error::NamesFull { limit: NAMES_MAX });
+                    }
+                    Arc::clone(tables.names.entry(name.to_owned()).or_insert(file))
+                };
+                self.open_created(&file, intent, caller)
+            }
+        }
+    }
+
+    fn check_room(&self) -> Result<()> {
+        self.store.check_space(self.staging.used_bytes())
+    }
+
+    fn new_file(&self, naming: Naming, name: &OsStr, mode: u32, caller: Caller) -> Arc<File> {
+        let ino = self.inodes.lock().new_file_number();
+        File::new(ino, naming, name.to_owned(), mode, caller.uid, caller.gid)
+    }
+
+    fn open_created(
+        self: &Arc<Self>,
+        file: &Arc<File>,
+        intent: OpenIntent,
+        caller: Caller,
+    ) -> Result<(Entry, Opened)> {
+        let opened = self.open_file(file, intent, caller, true)?;
+        Ok((self.file_entry(file), opened))
+    }
+
+    /// Opens an inode that the kernel knows.
+    pub(super) fn open(self: &Arc<Self>, ino: Ino, intent: OpenIntent, caller: Caller) -> Result<Opened> {
+        let node = self.node(ino)?;
+        if intent.write {
+            match node {
+                Node::Control(_) | Node::Link(_) => {
+                    return Err(Error::NotPermitted { what: "the control files cannot be written" });
+                }
+                _ => self.check_change(caller)?,
+            }
+        }
+        match node {
+            Node::Root | Node::Link(_) => Err(Error::InvalidRequest { what: "this is not a file" }),
+            Node::Control(node) => Ok(self.open_control(node)),
+            Node::File(file) => self.open_file(&file, intent, caller, false),
+            Node::Block { key, .. } if !intent.write => self.open_block(&key),
+            Node::Block { key, form } => self.open_rewrite(ino, &key, form, intent, caller),
+        }
+    }
+
+    fn open_control(&self, node: ControlNode) -> Opened {
+        let handle = self.handles.insert(Open::Bytes(self.control_bytes(node)));
+        Opened { handle, caching: Caching::Direct, flush: false, passthrough: None }
+    }
+
+    fn open_block(&self, key: &Key) -> Result<Opened> {
+        if key.is_identity() {
+            let handle = self.handles.insert(Open::Bytes(key.digest().to_vec().into()));
+            return Ok(Opened { handle, caching: Caching::Keep, flush: false, passthrough: None });
+        }
+        let block = self.store.open_block(key)?.ok_or(Error::Stale)?;
+        let passthrough = self.passthrough(&block);
+        let caching = match self.store.verify_reads() {
+            VerifyReads::Always => Caching::Fresh,
+            VerifyReads::First | VerifyReads::Never => Caching::Keep,
+        };
+        let handle = self.handles.insert(Open::Block(block));
+        Ok(Opened { handle, caching, flush: false, passthrough })
+    }
+
+    /// Whether the kernel may read this block's file itself. Depends on the block alone, so that
+    /// all handles of an inode agree.
+    fn passthrough(&self, block: &Arc<OpenBlock>) -> Option<Arc<OpenBlock>> {
+        let suits = block.size_bytes >= PASSTHROUGH_BYTES_MIN
+            && block.file().is_some()
+            && self.store.verify_reads() != VerifyReads::Always;
+        suits.then(|| Arc::clone(block))
+    }
+
+    /// Opens a stored block to write it again: right bytes change nothing, or heal it.
+    fn open_rewrite(
+        &self,
+        ino: Ino,
+        key: &Key,
+        form: CidForm,
+        intent: OpenIntent,
+        caller: Caller,
+    ) -> Result<Opened> {
+        if intent.append {
+            return Err(Error::NotPermitted { what: "a stored block cannot be appended to" });
+        }
+        let cid = Cid::new(key.clone(), form)?;
+        let (content, passthrough) = if key.is_identity() {
+            (Content::Rewrite { expected: key.digest().to_vec().into(), length: key.digest().len() }, None)
+        } else {
+            let content = match self.store.read_checked(key) {
+                Ok(Some(expected)) => Content::Rewrite { length: expected.len(), expected },
+                Ok(None) => return Err(Error::Stale),
+                // Whatever is written will be judged by its hash, and replaces the damaged copy.
+                Err(Error::Damaged { .. }) => Content::Empty,
+                Err(error) => return Err(error),
+            };
+            let open = self.store.open_unchecked(key)?.ok_or(Error::Stale)?;
+            (content, self.passthrough(&open))
+        };
+        let writer = self.new_writer(content, key.code(), key.digest().len());
+        let subject = Subject::Block(ino, cid);
+        let handle = self.handles.insert(Open::Writer(WriterHandle {
+            subject,
+            writer,
+            writes: true,
+            pid: caller.pid,
+        }));
+        Ok(Opened { handle, caching: Caching::Direct, flush: true, passthrough })
+    }
+
+    fn open_file(
+        &self,
+        file: &Arc<File>,
+        intent: OpenIntent,
+        caller: Caller,
+        created: bool,
+    ) -> Result<Opened> {
+        let (writer, first) = match &file.naming {
+            Naming::Plain(writer) => (Arc::clone(writer), true),
+            Naming::Cid(cid) => {
+                let state = file.state.lock();
+                if state.committed {
+                    return Err(Error::Stale);
+                }
+                if !intent.write && !created {
+                    return Err(Error::NotFound);
+                }
+                let key = cid.key();
+                (self.new_writer(Content::Empty, key.code(), key.digest().len()), state.writers == 0)
+            }
+        };
+        self.check_alias_readable(&writer)?;
+        {
+            let mut state = file.state.lock();
+            state.handles += 1;
+            state.writers += u32::from(intent.write);
+        }
+        let subject = Subject::File(Arc::clone(file));
+        let handle = self.handles.insert(Open::Writer(WriterHandle {
+            subject,
+            writer,
+            writes: intent.write,
+            pid: caller.pid,
+        }));
+        // Under a CID name a second writer has bytes of its own, so it must not share the page cache.
+        let caching = if first { Caching::Fresh } else { Caching::Direct };
+        Ok(Opened { handle, caching, flush: intent.write, passthrough: None })
+    }
+
+    /// An alias on a damaged block fails at open, as the block itself does.
+    fn check_alias_readable(&self, writer: &Writer) -> Result<()> {
+        let key = writer.state.lock().stored_key().cloned();
+        match key {
+            Some(key) => self.store.open_block(&key).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens a directory.
+    pub(super) fn opendir(&self, ino: Ino) -> Result<Handle> {
+        let directory = match self.node(ino)? {
+            Node::Root => true,
+            Node::Control(node) => node.kind() == Kind::Directory,
+            Node::Link(_) | Node::Block { .. } | Node::File(_) => false,
+        };
+        if !directory {
+            return Err(Error::InvalidRequest { what: "this is not a directory" });
+        }
+        Ok(self.handles.insert(Open::Directory(ino, Mutex::new(Cursor::default()))))
+    }
+
+    /// The target of a symbolic link in the control directory.
+    pub(super) fn readlink(&self, ino: Ino) -> Result<String> {
+        match self.node(ino)? {
+            Node::Link(file) => self.link_target(&file),
+            _ => Err(Error::InvalidRequest { what: "this is not a symbolic link" }),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The verdict on written bytes, at close and fsync, and what follows from it.
+//!
+//! due? -> freeze (hash) -> submit to the store -> settle names, claims and waiting closers.
+
+use std::sync::Arc;
+
+use tracing::{debug, warn};
+
+use super::core::Shared;
+use super::file::{File, Naming};
+use super::handle::{Open, Subject};
+use super::types::{Done, Handle};
+use super::writer::{Content, Target, Writer, WriterState};
+use crate::block::{Block, Cid, Key, digest_of};
+use crate::blockstore::Stored;
+use crate::metrics::Count;
+use crate::{Error, Result};
+
+/// What asks for a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// A close.
+    Flush,
+    /// An fsync, which promises durability even under a temporary name.
+    Fsync,
+    /// The last close of a handle, whose error nobody sees.
+    Release,
+    /// The name becomes one under which bytes are stored.
+    Rename,
+}
+
+/// A block on its way, and who is told.
+struct Commit {
+    subject: Subject,
+    writer: Arc<Writer>,
+    block: Block,
+    done: Done,
+}
+
+impl Shared {
+    /// A handle is closed, or synced: answers `done` when the verdict has fallen.
+    pub(super) fn verdict(self: &Arc<Self>, handle: Handle, occasion: Occasion, done: Done) {
+        match self.handles.get(handle) {
+            Ok(open) => match &*open {
+                Open::Writer(open) if open.writes => {
+                    self.judge(&open.subject, &open.writer, occasion, done);
+                }
+                _ => done(Ok(())),
+            },
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// Judges what a writer has, if a verdict is due, and commits it.
+    pub(super) fn judge(
+        self: &Arc<Self>,
+        subject: &Subject,
+        writer: &Arc<Writer>,
+        occasion: Occasion,
+        done: Done,
+    ) {
+        let mut state = writer.state.lock();
+        if let Some(error) = state.refused.clone() {
+            drop(state);
+            self.take_back(writer);
+            return done(Err(error));
+        }
+        if state.committing {
+            // Bytes that came meanwhile are not in that commit: they are judged when it has ended.
+            let (shared, subject, again) = (Arc::clone(self), subject.clone(), Arc::clone(writer));
+            state.waiting.push(Box::new(move |result| match result {
+                Ok(()) => shared.judge(&subject, &again, occasion, done),
+                Err(error) => done(Err(error)),
+            }));
+            return;
+        }
+        let Some(target) = self.due(subject, &state, occasion) else {
+            drop(state);
+            return done(Ok(()));
+        };
+        state.fresh = false;
+        state.judged = true;
+        let frozen = match &state.content {
+            Content::Rewrite { expected, length } => match rewritten(subject, expected, *length) {
+                Ok(block) => block.map_or(Ok(None), |()| self.rewrite_block(subject, expected).map(Some)),
+                Err(error) => Err(error),
+            },
+            _ => {
+                let mtime = match subject {
+                    Subject::File(file) => file.mtime(),
+                    Subject::Block(..) => std::time::SystemTime::now(),
+                };
+                state.freeze(&target, mtime, &self.room()).map(Some)
+            }
+        };
+        match frozen {
+            Ok(Some(block)) => {
+                state.committing = true;
+                drop(state);
+                self.commit(Commit { subject: subject.clone(), writer: Arc::clone(writer), block, done });
+            }
+            Ok(None) => {
+                drop(state);
+                done(Ok(()));
+            }
+            Err(error) => {
+                drop(state);
+                if matches!(error, Error::Mismatch { .. } | Error::Differs { .. }) {
+                    self.metrics().add(Count::Mismatches, 1);
+                }
+                self.take_back(writer);
+                done(Err(error));
+            }
+        }
+    }
+
+    /// Whether a verdict is due, and on what.
+    fn due(&self, subject: &Subject, state: &WriterState, occasion: Occasion) -> Option<Target> {
+        let file = match subject {
+            Subject::Block(_, cid) => return state.fresh.then(|| Target::Cid(cid.clone())),
+            Subject::File(file) => file,
+        };
+        file.state.lock().name.as_ref()?;
+        match &file.naming {
+            Naming::Cid(cid) => {
+                let due = if state.len() == 0 {
+                    // No bytes at all are a block only under the CID of the empty block.
+                    !state.judged && is_empty_block(cid.key())
+                } else {
+                    state.fresh
+                };
+                due.then(|| Target::Cid(cid.clone()))
+            }
+            Naming::Plain(_) => {
+                let stored =
+                    occasion == Occasion::Fsync || occasion == Occasion::Rename || !file.is_temporary();
+                (stored && state.fresh && state.len() > 0).then_some(Target::Any(self.options.cid_options))
+            }
+        }
+    }
+
+    /// Stores what a file has as exactly the block `cid`, whether a verdict has fallen before or not.
+    pub(super) fn commit_as(self: &Arc<Self>, file: &Arc<File>, writer: &Arc<Writer>, cid: Cid, done: Done) {
+        let mut state = writer.state.lock();
+        if let Some(error) = state.refused.clone() {
+            drop(state);
+            return done(Err(error));
+        }
+        if state.committing {
+            let (shared, file, writer) = (Arc::clone(self), Arc::clone(file), Arc::clone(writer));
+            let again: Done = Box::new(move |result| match result {
+                Ok(()) => shared.commit_as(&file, &writer, cid, done),
+                Err(error) => done(Err(error)),
+            });
+            state.waiting.push(again);
+            return;
+        }
+        match state.freeze(&Target::Cid(cid.clone()), file.mtime(), &self.room()) {
+            Ok(block) => {
+                state.fresh = false;
+                state.committing = true;
+                drop(state);
+                let subject = Subject::Block(file.ino, cid);
+                self.commit(Commit { subject, writer: Arc::clone(writer), block, done });
+            }
+            Err(error) => {
+                drop(state);
+                self.metrics().add(Count::Mismatches, 1);
+                done(Err(error));
+            }
+        }
+    }
+
+    fn rewrite_block(&self, subject: &Subject, expected: &bytes::Bytes) -> Result<Block> {
+        match subject {
+            Subject::Block(_, cid) => Block::verify(cid, expected.clone(), std::time::SystemTime::now()),
+            Subject::File(_) => Err(Error::Internal { what: "a rewrite without its block".into() }),
+        }
+    }
+
+    fn commit(self: &Arc<Self>, commit: Commit) {
+        let key = commit.block.key().clone();
+        if key.is_identity() {
+            // An identity CID holds its own bytes: there is nothing to store.
+            return self.settle(commit, Ok(Stored::Already));
+        }
+        {
+            let mut tables = self.tables.lock();
+            tables.claims.begin(&key, commit.writer.id);
+            if is_plain(&commit.subject) {
+                tables.stand_on(&key);
+            }
+        }
+        let shared = Arc::clone(self);
+        let block = commit.block.clone();
+        self.store.submit(block, Box::new(move |result| shared.settle(commit, result)));
+    }
+
+    /// The store has answered: names, claims, memory, then everybody who waits.
+    fn settle(self: &Arc<Self>, commit: Commit, result: Result<Stored>) {
+        let Commit { subject, writer, block, done } = commit;
+        let key = block.key();
+        let answer = match result {
+            Ok(stored) => {
+                self.settle_names(&subject, &writer, &block, stored);
+                match stored {
+                    Stored::New => self.listing_changed(),
+                    Stored::Healed => self.block_healed(key),
+                    Stored::Already => {}
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let mut tables = self.tables.lock();
+                if !key.is_identity() {
+                    tables.claims.finish(key, writer.id, None);
+                    if is_plain(&subject) {
+                        tables.stand_off(key);
+                    }
+                }
+                Err(error)
+            }
+        };
+        let waiting = {
+            let mut state = writer.state.lock();
+            state.committing = false;
+            match &answer {
+                Ok(()) => state.arrived(&block),
+                Err(_) => state.fresh = true,
+            }
+            std::mem::take(&mut state.waiting)
+        };
+        drop(block);
+        done(answer.clone());
+        waiting.into_iter().for_each(|waiting| waiting(answer.clone()));
+    }
+
+    fn settle_names(
+        self: &Arc<Self>,
+        subject: &Subject,
+        writer: &Arc<Writer>,
+        block: &Block,
+        stored: Stored,
+    ) {
+        let key = block.key();
+        let mut tables = self.tables.lock();
+        let made = !key.is_identity() && tables.claims.finish(key, writer.id, Some(stored));
+        let previous = std::mem::replace(&mut writer.state.lock().made, made.then(|| key.clone()));
+        let mut gone = Vec::new();
+        let unnamed = matches!(subject, Subject::File(file) if file.state.lock().name.is_none());
+        match subject {
+            Subject::File(file) => match &file.naming {
+                Naming::Cid(_) => {
+                    tables.unstage(file, key);
+                    file.state.lock().committed = true;
+                }
+                Naming::Plain(_) if unnamed => tables.stand_off(key),
+                Naming::Plain(_) => tables.set_alias(file, Some(key.clone())),
+            },
+            Subject::Block(..) => {}
+        }
+        if unnamed {
+            // Removed while its bytes were on the way: it stores nothing.
+            writer.state.lock().made = None;
+            gone.push(key.clone());
+        }
+        if let Some(previous) = previous.filter(|previous| previous != key) {
+            gone.push(previous);
+        }
+        for key in gone {
+            if tables.claims.give_up(&key, writer.id) && !tables.is_stood_on(&key) {
+                self.remove_made(&key);
+            }
+        }
+    }
+
+    /// Removes the block that a writer's earlier close made, if nobody else has stored it since.
+    pub(super) fn take_back(&self, writer: &Writer) {
+        let mut tables = self.tables.lock();
+        let Some(key) = writer.state.lock().made.take() else {
+            return;
+        };
+        if tables.claims.give_up(&key, writer.id) && !tables.is_stood_on(&key) {
+            self.remove_made(&key);
+        }
+    }
+
+    fn remove_made(&self, key: &Key) {
+        debug!(?key, "removing a block that an early close had made");
+        if let Err(error) = self.store.remove(key) {
+            warn!(?key, %error, "a block that an early close had made stays behind");
+        }
+        self.block_gone(key);
+    }
+}
+
+/// Whether all of a stored block has been written again. Nothing at all is no verdict.
+fn rewritten(subject: &Subject, expected: &[u8], length: usize) -> Result<Option<()>> {
+    if length == expected.len() {
+        return Ok(Some(()));
+    }
+    if length == 0 {
+        return Ok(None);
+    }
+    let cid = subject.cid().map(ToString::to_string).unwrap_or_default();
+    Err(Error::Differs { cid, at_byte: length as u64 })
+}
+
+fn is_plain(subject: &Subject) -> bool {
+    matches!(subject, Subject::File(file) if file.shared_writer().is_some())
+}
+
+fn is_empty_block(key: &Key) -> bool {
+    digest_of(key.code(), key.digest().len(), &[]).is_ok_and(|digest| digest == key.digest())
+}

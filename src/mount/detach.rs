@@ -1,0 +1,203 @@
+//! Unmounting.
+//!
+//! Invariant: only mounts of ours are detached, and when [`unmount_and_wait`] returns without an
+//! error and without a warning, the daemon is gone and its store can be opened again.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::fusermount;
+use crate::sys::{self, MountEntry};
+use crate::{Error, Result};
+
+/// Where the daemon describes itself, below the mount point.
+const STATUS_FILE: &str = ".ipfs-persist/status.json";
+
+/// How long the daemon may take to describe itself before it is taken to hang.
+const STATUS_WAIT: Duration = Duration::from_secs(5);
+
+/// How often a busy mount is tried again.
+const BUSY_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How [`unmount_and_wait`] goes about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnmountOptions {
+    /// Detach at once, and leave files that are open to their users. The daemon ends when they
+    /// have been closed.
+    pub lazy: bool,
+    /// How long to wait for open files to be closed before refusing.
+    pub busy_wait: Duration,
+    /// How long to wait for the daemon to close the store and end.
+    pub exit_wait: Duration,
+}
+
+impl Default for UnmountOptions {
+    fn default() -> Self {
+        Self { lazy: false, busy_wait: Duration::ZERO, exit_wait: Duration::from_secs(60) }
+    }
+}
+
+/// The process behind a mount, as one that cannot be mistaken for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+struct Daemon {
+    pid: u32,
+    start_time: u64,
+}
+
+/// Detaches the mount of ours on top at `path`; [`Error::NotMounted`] if there is none, and
+/// [`Error::MountBusy`] with the holders if files in it are open and it is not `lazy`.
+pub fn detach(path: &Path, lazy: bool) -> Result<()> {
+    let mount = mount_of_ours(path)?;
+    detach_mount(&mount, lazy)
+}
+
+/// Unmounts, and waits until the daemon has closed its store and ended.
+///
+/// The mount of a dead daemon is just detached. A daemon that hangs or cannot be asked is
+/// looked for in /proc. With `lazy`, a daemon that still serves open files at the end of the wait
+/// is no error, but a warning in the log.
+pub fn unmount_and_wait(path: &Path, options: &UnmountOptions) -> Result<()> {
+    let mount = mount_of_ours(path)?;
+    let daemon = match ask_daemon(&mount) {
+        Err(error) if means_dead(&error) => {
+            tracing::info!(path = %mount.mount_point.display(), "the daemon of this mount is dead");
+            return detach_mount(&mount, true);
+        }
+        Ok(daemon) => Some(daemon),
+        Err(error) => {
+            tracing::debug!(%error, "the daemon does not say who it is");
+            find_daemon(&mount)
+        }
+    };
+    detach_patiently(&mount, options)?;
+    match daemon {
+        Some(daemon) => wait_for_daemon(&mount, daemon, options),
+        None => {
+            tracing::warn!(path = %mount.mount_point.display(), "unmounted; which process served it could not be told, and it may hold the store for a while");
+            Ok(())
+        }
+    }
+}
+
+/// Whether a request to a mount failed because its daemon has gone, before it or meanwhile.
+pub(super) fn means_dead(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotConnected | io::ErrorKind::ConnectionAborted)
+}
+
+fn mount_of_ours(path: &Path) -> Result<MountEntry> {
+    let not_mounted = || Error::NotMounted { path: path.to_owned() };
+    let entry = match sys::find(path) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Err(not_mounted());
+        }
+        other => other?,
+    };
+    entry.filter(MountEntry::is_ours).ok_or_else(not_mounted)
+}
+
+fn detach_mount(mount: &MountEntry, lazy: bool) -> Result<()> {
+    let path = &mount.mount_point;
+    let (uid, _) = sys::effective_ids();
+    if uid == 0 {
+        return match sys::umount(path, lazy) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(busy(
+                mount,
+                "something that is no process: another mount inside it, or a loop device or swap file",
+            )),
+            Err(source) => Err(Error::io_at("unmount", path, source)),
+        };
+    }
+    let Err(text) = fusermount::unmount(path, lazy)? else { return Ok(()) };
+    match mount.user_id() {
+        Some(owner) if owner != uid => {
+            let why = format!("user {owner} mounted it, and only that user or root can unmount it");
+            Err(Error::io_at("unmount", path, io::Error::new(io::ErrorKind::PermissionDenied, why)))
+        }
+        // fusermount3 gives no errno; busy is what is left for it to fail with for the owner.
+        _ => Err(busy(mount, &format!("a process that cannot be seen from here ({text})"))),
+    }
+}
+
+/// Names the processes that use the mount, or `unseen` where there are none to be seen.
+fn busy(mount: &MountEntry, unseen: &str) -> Error {
+    let mut holders = String::new();
+    for process in sys::holders_of(mount) {
+        let separator = if holders.is_empty() { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(holders, "{separator}{process}");
+    }
+    if holders.is_empty() {
+        holders.push_str(unseen);
+    }
+    Error::MountBusy { path: mount.mount_point.clone(), holders }
+}
+
+fn detach_patiently(mount: &MountEntry, options: &UnmountOptions) -> Result<()> {
+    let deadline = Instant::now() + options.busy_wait;
+    loop {
+        let result = detach_mount(mount, options.lazy);
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !matches!(result, Err(Error::MountBusy { .. })) || left.is_zero() {
+            return result;
+        }
+        thread::sleep(left.min(BUSY_POLL_INTERVAL));
+    }
+}
+
+/// Reads the status file, on a thread of its own: a daemon that hangs would keep us for ever.
+fn ask_daemon(mount: &MountEntry) -> io::Result<Daemon> {
+    let path = mount.mount_point.join(STATUS_FILE);
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new().name("status".to_owned()).spawn(move || {
+        let daemon = std::fs::read(&path).and_then(|text| Ok(serde_json::from_slice(&text)?));
+        // Nobody listens any more if it took too long.
+        let _ = sender.send(daemon);
+    })?;
+    receiver.recv_timeout(STATUS_WAIT).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+fn find_daemon(mount: &MountEntry) -> Option<Daemon> {
+    let process = sys::fuse_server(mount)?;
+    Some(Daemon { pid: process.pid, start_time: sys::start_time(process.pid)? })
+}
+
+fn wait_for_daemon(mount: &MountEntry, daemon: Daemon, options: &UnmountOptions) -> Result<()> {
+    if sys::wait_for_exit(daemon.pid, daemon.start_time, options.exit_wait)? {
+        return Ok(());
+    }
+    if options.lazy {
+        tracing::warn!(path = %mount.mount_point.display(), pid = daemon.pid, "detached; the daemon holds the store until the files that are open have been closed");
+        return Ok(());
+    }
+    let holders = format!("its daemon, process {}, which is still closing the store", daemon.pid);
+    Err(Error::MountBusy { path: mount.mount_point.clone(), holders })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_ours_is_never_unmounted() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("missing");
+        for path in [dir.path(), missing.as_path(), Path::new("/proc"), Path::new("/")] {
+            let options = UnmountOptions::default();
+            assert!(matches!(detach(path, false), Err(Error::NotMounted { .. })));
+            assert!(matches!(unmount_and_wait(path, &options), Err(Error::NotMounted { .. })));
+        }
+    }
+
+    #[test]
+    fn the_status_file_may_say_more_than_is_read_here() {
+        let text = r#"{"backend":"file","pid":7,"start_time":42,"uptime_secs":1}"#;
+        assert_eq!(serde_json::from_str::<Daemon>(text).unwrap(), Daemon { pid: 7, start_time: 42 });
+    }
+}

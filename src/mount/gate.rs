@@ -1,0 +1,116 @@
+//! The way from a kernel request to the file system, and its closing.
+//!
+//! Invariant: while a request runs the file system is there; once [`Gate::shut`] has returned it,
+//! no request runs and none will. A panic in a request ends that request alone.
+
+use std::ffi::OsStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+use tracing::{error, info};
+
+use crate::fs::{Filesystem, Refusals};
+use crate::metrics::{Count, Metrics, Op};
+use crate::{Error, Result};
+
+/// Writes that wait for staging memory on threads of their own; more are refused at once.
+const PARKED_WRITES_MAX: usize = 32;
+
+/// See the module.
+pub struct Gate {
+    filesystem: RwLock<Option<Filesystem>>,
+    metrics: Arc<Metrics>,
+    refusals: Arc<Refusals>,
+    parked: AtomicUsize,
+}
+
+/// Who asked what, for the record of refusals.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The operation.
+    pub operation: &'static str,
+    /// The asking thread.
+    pub pid: u32,
+    /// The name it was about, if the request has one.
+    pub name: Option<std::ffi::OsString>,
+}
+
+impl Gate {
+    /// An open gate.
+    pub fn new(filesystem: Filesystem) -> Arc<Self> {
+        Arc::new(Self {
+            metrics: Arc::clone(filesystem.metrics()),
+            refusals: Arc::clone(filesystem.refusals()),
+            filesystem: RwLock::new(Some(filesystem)),
+            parked: AtomicUsize::new(0),
+        })
+    }
+
+    /// Runs a request. The request holds the means to answer, and whoever drops them unanswered
+    /// answers EIO: that is what a panic and a shut gate come to.
+    pub fn pass(&self, op: Op, request: impl FnOnce(&Filesystem)) {
+        self.metrics.request(op);
+        let filesystem = self.filesystem.read();
+        let Some(filesystem) = &*filesystem else {
+            return;
+        };
+        if catch_unwind(AssertUnwindSafe(|| request(filesystem))).is_err() {
+            self.metrics.add(Count::Panics, 1);
+            error!(operation = ?op, "a request panicked; it was answered EIO, the mount goes on");
+        }
+    }
+
+    /// Runs a write that waits for memory on a thread of its own; gives `refused` back if too many
+    /// wait already.
+    pub fn park<R: Send + 'static>(
+        self: &Arc<Self>,
+        carried: R,
+        write: impl FnOnce(&Filesystem, R) + Send + 'static,
+    ) -> Option<R> {
+        if self.parked.fetch_add(1, Ordering::AcqRel) >= PARKED_WRITES_MAX {
+            self.parked.fetch_sub(1, Ordering::AcqRel);
+            return Some(carried);
+        }
+        let gate = Arc::clone(self);
+        let waiting = move || {
+            if let Some(filesystem) = &*gate.filesystem.read()
+                && catch_unwind(AssertUnwindSafe(|| write(filesystem, carried))).is_err()
+            {
+                gate.metrics.add(Count::Panics, 1);
+                error!("a waiting write panicked; it was answered EIO");
+            }
+            gate.parked.fetch_sub(1, Ordering::AcqRel);
+        };
+        if let Err(failure) = std::thread::Builder::new().name("parked-write".into()).spawn(waiting) {
+            // The closure is dropped, and with it the means to answer: EIO.
+            error!(error = %failure, "no thread for a waiting write");
+            self.parked.fetch_sub(1, Ordering::AcqRel);
+        }
+        None
+    }
+
+    /// Notes a refusal and gives its errno. What tools ask all the time is not noted.
+    pub fn refuse(&self, asked: &Asked, error: &Error) -> fuser::Errno {
+        if !matches!(error, Error::NotFound | Error::Stale | Error::Exists) {
+            self.metrics.add(Count::Refusals, 1);
+            self.refusals.add(asked.pid, asked.operation, asked.name.as_deref(), error);
+            let name =
+                asked.name.as_deref().map(OsStr::display).map(|name| name.to_string()).unwrap_or_default();
+            info!(operation = asked.operation, name, pid = asked.pid, %error, "refused");
+        }
+        fuser::Errno::from_i32(error.errno())
+    }
+
+    /// Whether the file system is still there, and its staged bytes if it is.
+    pub fn staged_bytes(&self) -> u64 {
+        self.filesystem.read().as_ref().map_or(0, Filesystem::staged_bytes)
+    }
+
+    /// Waits for running requests, lets no more in, and gives the file system back.
+    pub fn shut(&self) -> Result<Filesystem> {
+        let gone = || Error::Internal { what: "the mount was shut down twice".into() };
+        self.filesystem.write().take().ok_or_else(gone)
+    }
+}

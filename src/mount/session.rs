@@ -1,0 +1,162 @@
+//! A mount from its beginning to its end.
+//!
+//! Order at the end: requests in flight finish, the store is closed, its lock released. Invariant:
+//! nothing is ever unmounted here but the mount that was made here.
+
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::adapter::Adapter;
+use super::attach::attach;
+use super::backing::Backings;
+use super::detach::detach;
+use super::gate::Gate;
+use super::notifier::Notifier;
+use super::options::ServeOptions;
+use crate::fs::Filesystem;
+use crate::sys::{self, MountEntry};
+use crate::{Error, Result};
+
+/// Event loops: one serves one client best, more help as many clients; beyond the processors
+/// they bring nothing, but one may be busy with a slow disk.
+const LOOPS_MIN: usize = 2;
+/// See [`LOOPS_MIN`]; each loop has a buffer of 16 MiB of address space.
+const LOOPS_MAX: usize = 4;
+
+enum Event {
+    /// The kernel has ended the session: it was unmounted.
+    Ended(std::io::Result<()>),
+    /// SIGTERM or SIGINT, for the n-th time.
+    Signal(&'static str, u32),
+}
+
+/// Mounts, calls `ready` once the mount can be used, serves it until it is unmounted or the process
+/// is told to stop, and closes the store.
+///
+/// # Errors
+/// What mounting says; the store is closed then too. Afterwards, what closing says.
+pub fn serve(filesystem: Filesystem, options: &ServeOptions, ready: impl FnOnce()) -> Result<()> {
+    let passthrough = filesystem.store_info().backend.file_per_block && sys::effective_ids().0 == 0;
+    let gate = Gate::new(filesystem);
+    let served = start(&gate, options, passthrough).and_then(|running| {
+        ready();
+        running.wait(&gate, options)
+    });
+    let staged_bytes = gate.staged_bytes();
+    if staged_bytes > 0 {
+        warn!(staged_bytes, "bytes that were written and not closed are lost");
+    }
+    let closed = gate.shut().and_then(Filesystem::close);
+    info!(mount_point = %options.mount_point.display(), "unmounted");
+    served.and(closed)
+}
+
+struct Running {
+    events: mpsc::Receiver<Event>,
+    mount: Option<MountEntry>,
+    _signals: sys::SignalListener,
+}
+
+fn start(gate: &Arc<Gate>, options: &ServeOptions, passthrough: bool) -> Result<Running> {
+    let device = attach(options)?;
+    let mount = sys::find(&options.mount_point)?;
+    let processors = std::thread::available_parallelism().map_or(LOOPS_MIN, usize::from);
+    let mut config = fuser::Config::default();
+    config.n_threads = Some(processors.clamp(LOOPS_MIN, LOOPS_MAX));
+    config.clone_fd = true;
+    let adapter = Adapter { gate: Arc::clone(gate), backings: Backings::default(), passthrough };
+    // Who may ask is decided by the kernel (allow_other) and by the file system itself.
+    let session =
+        fuser::Session::from_fd(adapter, device, fuser::SessionACL::All, config).map_err(|error| {
+            detach_ours(&options.mount_point, mount.as_ref());
+            let why = format!("the kernel did not agree on a protocol: {error}");
+            Error::MountFailed { path: options.mount_point.clone(), why, hint: String::new() }
+        })?;
+    let notifier = Notifier::start(session.notifier())?;
+    gate.pass(crate::metrics::Op::Other, |fs| fs.set_kernel_cache(Box::new(notifier)));
+
+    let (sender, events) = mpsc::channel();
+    let on_signal = sender.clone();
+    let signals = sys::listen(move |name, count| {
+        // Nobody listens any more once the mount is going down.
+        let _ = on_signal.send(Event::Signal(name, count));
+    })?;
+    let run = move || {
+        let _ = sender.send(Event::Ended(session.run()));
+    };
+    std::thread::Builder::new()
+        .name("session".into())
+        .spawn(run)
+        .map_err(|error| Error::io("start the session thread", error))?;
+    Ok(Running { events, mount, _signals: signals })
+}
+
+impl Running {
+    /// Waits until the mount has ended, or until the time to let open files be is over.
+    fn wait(self, gate: &Gate, options: &ServeOptions) -> Result<()> {
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let patience =
+                deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            match self.events.recv_timeout(patience) {
+                Ok(Event::Ended(result)) => {
+                    if let Err(error) = result {
+                        warn!(%error, "the connection to the kernel ended with an error");
+                    }
+                    // After an aborted connection the dead mount would stay.
+                    detach_ours(&options.mount_point, self.mount.as_ref());
+                    return Ok(());
+                }
+                Ok(Event::Signal(name, 1)) => {
+                    info!(signal = name, "stopping");
+                    self.name_holders(gate);
+                    detach_ours(&options.mount_point, self.mount.as_ref());
+                    deadline = Some(Instant::now() + options.stop_timeout);
+                }
+                Ok(Event::Signal(name, _)) => {
+                    warn!(signal = name, "a second signal: open files are no longer served");
+                    return Ok(());
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    warn!("files are still open after --stop-timeout; they are no longer served");
+                    return Ok(());
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Internal { what: "the session ended without a word".into() });
+                }
+            }
+        }
+    }
+
+    fn name_holders(&self, gate: &Gate) {
+        let Some(mount) = &self.mount else {
+            return;
+        };
+        for holder in sys::holders_of(mount) {
+            warn!(pid = holder.pid, command = %holder.command, "has files open in the mount");
+        }
+        let staged_bytes = gate.staged_bytes();
+        if staged_bytes > 0 {
+            warn!(staged_bytes, "bytes are written and not closed yet");
+        }
+    }
+}
+
+/// Detaches the mount point if the mount on it is still the one that was made here.
+fn detach_ours(mount_point: &Path, ours: Option<&MountEntry>) {
+    let Some(ours) = ours else {
+        return;
+    };
+    match sys::find(mount_point) {
+        Ok(Some(found)) if found.device == ours.device => {
+            if let Err(error) = detach(mount_point, true) {
+                warn!(%error, "could not detach the mount");
+            }
+        }
+        Ok(_) => {}
+        Err(error) => warn!(%error, "could not read the mount table"),
+    }
+}

@@ -1,0 +1,6 @@
+//! The error numbers that the program speaks of, by their names.
+
+pub use libc::{
+    EACCES, EBADMSG, EBUSY, EDQUOT, EEXIST, EFBIG, EINVAL, EIO, ENAMETOOLONG, ENODEV, ENOENT, ENOMEM, ENOSPC,
+    ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, EROFS, ESTALE,
+};

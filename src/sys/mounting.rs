@@ -1,0 +1,99 @@
+//! The system calls of mounting and unmounting, and receiving a descriptor from the mount helper.
+//!
+//! Invariant: each function is one system call made safe; what to mount where, and what an error
+//! means to a person, is decided in `mount/`.
+
+#![allow(unsafe_code)]
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
+
+/// The arguments of mount(2) for FUSE.
+#[derive(Debug)]
+pub struct MountRequest<'a> {
+    /// The directory to mount on.
+    pub target: &'a Path,
+    /// What the mount table shows as the source.
+    pub source: &'a str,
+    /// The file system type with its subtype, such as `fuse.name`.
+    pub fs_type: &'a str,
+    /// User and group of the mount; without `allow_other`, only that user may enter it.
+    pub owner: (u32, u32),
+    /// Let other users in.
+    pub allow_other: bool,
+    /// The kernel refuses every change.
+    pub read_only: bool,
+    /// The kernel executes nothing from it.
+    pub no_exec: bool,
+    /// No access times.
+    pub no_atime: bool,
+    /// No access times of directories.
+    pub no_dir_atime: bool,
+}
+
+/// Opens /dev/fuse.
+pub fn open_fuse_device() -> io::Result<OwnedFd> {
+    OpenOptions::new().read(true).write(true).open("/dev/fuse").map(File::into)
+}
+
+/// Mounts a FUSE file system that will be served over `device`. Set-user-id programs and device
+/// files in it are never honoured.
+pub fn mount_fuse(device: &OwnedFd, request: &MountRequest<'_>) -> io::Result<()> {
+    let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    flags.set(MsFlags::MS_RDONLY, request.read_only);
+    flags.set(MsFlags::MS_NOEXEC, request.no_exec);
+    flags.set(MsFlags::MS_NOATIME, request.no_atime);
+    flags.set(MsFlags::MS_NODIRATIME, request.no_dir_atime);
+    let (uid, gid) = request.owner;
+    let fd = device.as_raw_fd();
+    let mut data = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid}");
+    if request.allow_other {
+        data.push_str(",allow_other");
+    }
+    mount(Some(request.source), request.target, Some(request.fs_type), flags, Some(data.as_str()))?;
+    Ok(())
+}
+
+/// Unmounts what is on top at `path`. `lazy` takes it out of the tree at once, and leaves files
+/// that are open to their users.
+pub fn umount(path: &Path, lazy: bool) -> io::Result<()> {
+    let mut flags = MntFlags::UMOUNT_NOFOLLOW;
+    flags.set(MntFlags::MNT_DETACH, lazy);
+    Ok(umount2(path, flags)?)
+}
+
+/// The two ends of a connection to a child process.
+pub fn socket_pair() -> io::Result<(UnixStream, UnixStream)> {
+    UnixStream::pair()
+}
+
+/// Waits for one descriptor from the other end; `None` if that end was closed without sending one.
+pub fn receive_fd(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
+    let mut byte = [0u8; 1];
+    let mut iov = [IoSliceMut::new(&mut byte)];
+    let mut control = nix::cmsg_space!([i32; 1]);
+    let message = loop {
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        match recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut iov, Some(&mut control), flags) {
+            Err(Errno::EINTR) => continue,
+            other => break other?,
+        }
+    };
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = part
+            && let Some(fd) = fds.first()
+        {
+            // SAFETY: the kernel has just installed this descriptor for us; there is room for one
+            // only, so that no other can come with it.
+            return Ok(Some(unsafe { OwnedFd::from_raw_fd(*fd) }));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,441 @@
+//! What the tests with real mounts share.
+//!
+//! Every mount has a watchdog that aborts its FUSE connection, uses a directory of its own, and is
+//! unmounted when it is dropped; processes are ended by their pid.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use ipfs_persist_mount::block::{Block, CidOptions, canonical};
+use ipfs_persist_mount::datastore::BACKENDS;
+use tempfile::TempDir;
+
+/// How long one mount may live before its connection is aborted.
+const WATCHDOG: Duration = Duration::from_secs(120);
+/// How long a mount may take to become ready, or a process to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whether mounts can be made here. In CI it is an error if not; elsewhere the skip is loud.
+pub fn fuse_available() -> bool {
+    let available = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok();
+    if !available {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "CI has no usable /dev/fuse");
+        eprintln!("SKIPPED, because /dev/fuse is missing or may not be opened: this test proved nothing");
+    }
+    available
+}
+
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// The program under test.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ipfs-persist-mount"));
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name == "BACKEND" || name == "DATA_PATH" || name_text.starts_with("IPFS_PERSIST_MOUNT_") {
+            command.env_remove(&name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end and gives its output.
+pub fn run(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Runs a shell script with bash in `dir`.
+pub fn sh(dir: &Path, script: &str) -> Output {
+    run(Command::new("bash").arg("-c").arg(script).current_dir(dir).stdin(Stdio::null()))
+}
+
+/// As [`sh`], and it must succeed; gives standard output.
+pub fn sh_ok(dir: &Path, script: &str) -> String {
+    let output = sh(dir, script);
+    assert!(output.status.success(), "{script}\n{}", text(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Everything that a command has said.
+pub fn text(output: &Output) -> String {
+    format!(
+        "{}\nstdout: {}\nstderr: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// The CID (v1, raw, sha2-256) of some bytes.
+pub fn cid_of(bytes: &[u8]) -> String {
+    let block =
+        Block::of(bytes.to_vec().into(), &CidOptions::default(), std::time::SystemTime::now()).unwrap();
+    canonical(block.key(), block.meta().cid_form)
+}
+
+/// Bytes that differ for every seed and do not repeat.
+pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    std::iter::repeat_with(next).flat_map(u64::to_le_bytes).take(length).collect()
+}
+
+/// The errno of a result that must be an error.
+pub fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
+    result.expect_err("it should have been refused").raw_os_error().expect("an errno")
+}
+
+/// Names in a directory, in the order in which it gives them.
+pub fn names(dir: &Path) -> Vec<String> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// The names of the backends that are in this build.
+pub fn backends() -> Vec<&'static str> {
+    BACKENDS.iter().map(|row| row.name).collect()
+}
+
+/// The names of the backends whose blocks survive a remount.
+pub fn durable_backends() -> Vec<&'static str> {
+    BACKENDS.iter().filter(|row| row.durable).map(|row| row.name).collect()
+}
+
+/// A temporary directory with a mount point and a data directory in it, and what is mounted there.
+pub struct Bench {
+    pub dir: TempDir,
+    pub backend: &'static str,
+}
+
+impl Bench {
+    pub fn new(backend: &'static str) -> Self {
+        let dir = tempfile::Builder::new().prefix("ipm-").tempdir().unwrap();
+        fs::create_dir(dir.path().join("mnt")).unwrap();
+        Self { dir, backend }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn mnt(&self) -> PathBuf {
+        self.dir.path().join("mnt")
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// The command that mounts this bench, with some more arguments.
+    pub fn command(&self, more: &[&str]) -> Command {
+        let mut command = program();
+        command.args(["--backend", self.backend, "--lock-wait", "5"]);
+        if BACKENDS.iter().any(|row| row.name == self.backend && row.default_path.is_some()) {
+            command.arg("--data-path").arg(self.data());
+        }
+        command.args(more).arg(self.mnt());
+        command
+    }
+
+    pub fn mount(&self) -> Mounted {
+        self.mount_with(&[])
+    }
+
+    pub fn mount_with(&self, more: &[&str]) -> Mounted {
+        Mounted::start(self.command(more), self.mnt())
+    }
+}
+
+/// A mount that a process of its own serves.
+pub struct Mounted {
+    pub mnt: PathBuf,
+    child: Option<Child>,
+    log: PathBuf,
+    watchdog: Option<mpsc::Sender<()>>,
+}
+
+impl Mounted {
+    /// Starts the command in the foreground and waits until the mount answers.
+    pub fn start(mut command: Command, mnt: PathBuf) -> Self {
+        let log = mnt.with_extension(format!("log-{}", unique()));
+        let log_file = fs::File::create(&log).unwrap();
+        command.stdout(log_file.try_clone().unwrap()).stderr(log_file);
+        let mut child = command.spawn().unwrap();
+        let begun = Instant::now();
+        while !is_mounted(&mnt) || !mnt.join(".ipfs-persist/status.json").exists() {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("{command:?} ended with {status}: {}", fs::read_to_string(&log).unwrap());
+            }
+            assert!(begun.elapsed() < PATIENCE, "not mounted: {}", fs::read_to_string(&log).unwrap());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let watchdog = Some(watch(&mnt, child.id()));
+        Self { mnt, child: Some(child), log, watchdog }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// What the process has said so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.mnt.join(name)
+    }
+
+    /// The listing of the root, sorted.
+    pub fn ls(&self) -> Vec<String> {
+        let mut listed = names(&self.mnt);
+        listed.sort();
+        listed
+    }
+
+    pub fn stats(&self) -> serde_json::Value {
+        serde_json::from_slice(&fs::read(self.path(".ipfs-persist/stats.json")).unwrap()).unwrap()
+    }
+
+    pub fn errors(&self) -> String {
+        fs::read_to_string(self.path(".ipfs-persist/errors")).unwrap()
+    }
+
+    /// Sends a signal by its name to the process.
+    pub fn signal(&self, name: &str) {
+        let sent = run(Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()));
+        assert!(sent.status.success(), "{}", text(&sent));
+    }
+
+    /// Waits until the process has ended.
+    pub fn wait(mut self) -> ExitStatus {
+        let status = wait_for(&mut self.child.take().unwrap());
+        drop(self.watchdog.take());
+        status
+    }
+
+    /// Unmounts as root or owner would, and waits until the process has ended with success.
+    pub fn unmount(self) {
+        let output = if is_root() {
+            run(Command::new("umount").arg(&self.mnt))
+        } else {
+            run(Command::new("fusermount3").arg("-u").arg(&self.mnt))
+        };
+        assert!(output.status.success(), "{}", text(&output));
+        let log = self.log.clone();
+        let status = self.wait();
+        assert!(status.success(), "{status}: {}", fs::read_to_string(log).unwrap());
+    }
+
+    /// Kills the process with SIGKILL and detaches nothing: what a crash leaves.
+    pub fn crash(mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(self.watchdog.take());
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        drop(self.watchdog.take());
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        detach(&self.mnt);
+        if std::thread::panicking() {
+            eprintln!("log of the mount:\n{}", fs::read_to_string(&self.log).unwrap_or_default());
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(5) {
+            if child.try_wait().unwrap().is_some() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Waits a bounded time for a process that should end.
+pub fn wait_for(child: &mut Child) -> ExitStatus {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if begun.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("process {} did not end", child.id());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits a bounded time until something holds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether something is mounted on a directory, dead or alive.
+pub fn is_mounted(mnt: &Path) -> bool {
+    mount_entry(mnt).is_some()
+}
+
+fn mount_entry(mnt: &Path) -> Option<ipfs_persist_mount::sys::MountEntry> {
+    ipfs_persist_mount::sys::find(mnt).unwrap()
+}
+
+/// Detaches whatever is mounted there.
+pub fn detach(mnt: &Path) {
+    if !is_mounted(mnt) {
+        return;
+    }
+    let command = if is_root() { ["umount", "-l"] } else { ["fusermount3", "-uz"] };
+    let _ = Command::new(command[0]).arg(command[1]).arg(mnt).stderr(Stdio::null()).status();
+}
+
+/// Aborts the mount's FUSE connection, and kills its process, if it is still there after
+/// [`WATCHDOG`]: a hang becomes a failure.
+fn watch(mnt: &Path, pid: u32) -> mpsc::Sender<()> {
+    let (sender, receiver) = mpsc::channel::<()>();
+    let minor = mount_entry(mnt).map(|entry| entry.device.1);
+    std::thread::spawn(move || {
+        if receiver.recv_timeout(WATCHDOG) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("WATCHDOG: a mount hangs; aborting its connection");
+            if let Some(minor) = minor {
+                abort_connection(minor);
+            }
+            let _ = Command::new("kill").arg("-KILL").arg(pid.to_string()).status();
+        }
+    });
+    sender
+}
+
+/// Aborts a FUSE connection.
+pub fn abort_connection(minor: u32) {
+    let control = Path::new("/sys/fs/fuse/connections");
+    if fs::read_dir(control).is_ok_and(|mut entries| entries.next().is_none()) {
+        let _ = Command::new("mount").args(["-t", "fusectl", "fusectl"]).arg(control).status();
+    }
+    if let Ok(mut abort) =
+        fs::OpenOptions::new().write(true).open(control.join(minor.to_string()).join("abort"))
+    {
+        let _ = abort.write_all(b"1");
+    }
+}
+
+/// A number that no other call in this process gives.
+pub fn unique() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Whether a program can be found.
+pub fn has(program: impl AsRef<OsStr>) -> bool {
+    let found = Command::new("which").arg(program).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.is_ok_and(|status| status.success())
+}
+
+pub mod blocks;
+pub mod raw;
+pub mod rows;
+/// A demand on every backend: its name, and what panics if a backend does not meet it.
+pub type Case = (&'static str, fn(&'static str));
+
+/// Cases from functions, under the functions' names.
+#[macro_export]
+macro_rules! cases {
+    ($($case:ident),* $(,)?) => { &[$((stringify!($case), $case as fn(&'static str))),*] };
+}
+
+/// Runs every case with every backend, as `<backend>::<case>`, and ends the process.
+pub fn run_product(cases: &[Case]) -> ! {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let able = fuse_available();
+    let mut trials = Vec::new();
+    for backend in backends() {
+        for (name, run) in cases {
+            let run = *run;
+            let trial = libtest_mimic::Trial::test(format!("{backend}::{name}"), move || {
+                run(backend);
+                Ok(())
+            });
+            trials.push(trial.with_ignored_flag(!able));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit()
+}
+
+/// Whether a program is there that a test needs; the skip is loud.
+pub fn need(program: &str) -> bool {
+    let found = has(program);
+    if !found {
+        eprintln!("SKIPPED, because {program} is not installed: this part of the test proved nothing");
+    }
+    found
+}
+
+/// Closes a file and says what close(2) said, which dropping swallows.
+pub fn close(file: fs::File) -> std::io::Result<()> {
+    nix::unistd::close(file).map_err(std::io::Error::from)
+}
+
+/// Creates or truncates a file, writes everything and closes it.
+pub fn put(path: impl AsRef<Path>, content: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(content)?;
+    close(file)
+}
+
+/// Runs a Python program in `dir`; it must succeed. Gives what it printed.
+pub fn python(dir: &Path, program: &str) -> String {
+    let output = run(Command::new("python3").arg("-c").arg(program).current_dir(dir).stdin(Stdio::null()));
+    assert!(output.status.success(), "{program}\n{}", text(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+impl Mounted {
+    /// The value of a counter.
+    pub fn count(&self, name: &str) -> u64 {
+        self.stats()["counters"][name].as_u64().unwrap_or_else(|| panic!("no counter {name}"))
+    }
+
+    /// The CID that an alias stands for.
+    pub fn alias(&self, name: &str) -> std::io::Result<String> {
+        let link = self.path(".ipfs-persist/names").join(name);
+        fs::read_link(link).map(|target| target.into_os_string().into_string().unwrap())
+    }
+
+    /// Nothing was stored and no panic happened: the root lists exactly these blocks.
+    pub fn assert_blocks(&self, cids: &[&str]) {
+        let mut wanted: Vec<&str> = cids.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        assert_eq!(self.ls(), wanted);
+        assert_eq!(self.count("panics"), 0, "{}", self.log());
+    }
+}
