@@ -140,6 +140,11 @@ impl File {
         state.ctime = SystemTime::now();
     }
 
+    /// Whether several open handles may write to the same bytes, under a name that is there to stay.
+    pub fn is_shared_by_writers(&self) -> bool {
+        self.shared_writer().is_some() && self.state.lock().writers > 1 && !self.is_temporary()
+    }
+
     /// Whether its present name is one that tools give to files they will rename.
     pub fn is_temporary(&self) -> bool {
         use std::os::unix::ffi::OsStrExt;

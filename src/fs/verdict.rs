@@ -245,7 +245,13 @@ impl Shared {
         let key = block.key();
         let mut tables = self.tables.lock();
         let made = !key.is_identity() && tables.claims.finish(key, writer.id, Some(stored));
-        let previous = std::mem::replace(&mut writer.state.lock().made, made.then(|| key.clone()));
+        // With two handles open on a name, neither may take back what the other has been told of.
+        let shared = matches!(subject, Subject::File(file) if file.is_shared_by_writers());
+        if made && shared {
+            tables.claims.give_up(key, writer.id);
+        }
+        let kept = (made && !shared).then(|| key.clone());
+        let previous = std::mem::replace(&mut writer.state.lock().made, kept);
         let mut gone = Vec::new();
         let unnamed = matches!(subject, Subject::File(file) if file.state.lock().name.is_none());
         match subject {
