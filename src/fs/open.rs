@@ -243,7 +243,7 @@ impl Shared {
         }
         if let Some(writer) = file.shared_writer()
             && intent.write
-            && !file.is_temporary()
+            && file.temporary() != Some(true)
             && let Some(made) = writer.state.lock().made.take()
         {
             tables.claims.give_up(&made, writer.id);
