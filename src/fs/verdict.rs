@@ -63,7 +63,7 @@ impl Shared {
         let mut state = writer.state.lock();
         if let Some(error) = state.refused.clone() {
             drop(state);
-            self.take_back(&mut self.tables.lock(), writer);
+            self.take_back_of(subject, writer);
             return done(Err(error));
         }
         if state.committing {
@@ -109,7 +109,7 @@ impl Shared {
                 if matches!(error, Error::Mismatch { .. } | Error::Differs { .. }) {
                     self.metrics().add(Count::Mismatches, 1);
                 }
-                self.take_back(&mut self.tables.lock(), writer);
+                self.take_back_of(subject, writer);
                 done(Err(error));
             }
         }
@@ -279,6 +279,19 @@ impl Shared {
                 self.remove_made(&key);
             }
         }
+    }
+
+    /// As [`Shared::take_back`], for a writer that was refused: its name stands for nothing now.
+    fn take_back_of(&self, subject: &Subject, writer: &Writer) {
+        let mut tables = self.tables.lock();
+        if let Subject::File(file) = subject {
+            let made = writer.state.lock().made.clone();
+            let alias_of = file.state.lock().alias_of.clone();
+            if made.is_some() && made == alias_of {
+                tables.set_alias(file, None);
+            }
+        }
+        self.take_back(&mut tables, writer);
     }
 
     /// Removes the block that a writer's earlier close made, if nobody else has stored it since.
