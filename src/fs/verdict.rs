@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 use super::core::Shared;
 use super::file::{File, Naming};
 use super::handle::{Open, Subject};
+use super::tables::Tables;
 use super::types::{Done, Handle};
 use super::writer::{Content, Target, Writer, WriterState};
 use crate::block::{Block, Cid, Key, digest_of};
@@ -62,7 +63,7 @@ impl Shared {
         let mut state = writer.state.lock();
         if let Some(error) = state.refused.clone() {
             drop(state);
-            self.take_back(writer);
+            self.take_back_of(subject, writer);
             return done(Err(error));
         }
         if state.committing {
@@ -108,7 +109,7 @@ impl Shared {
                 if matches!(error, Error::Mismatch { .. } | Error::Differs { .. }) {
                     self.metrics().add(Count::Mismatches, 1);
                 }
-                self.take_back(writer);
+                self.take_back_of(subject, writer);
                 done(Err(error));
             }
         }
@@ -120,7 +121,8 @@ impl Shared {
             Subject::Block(_, cid) => return state.fresh.then(|| Target::Cid(cid.clone())),
             Subject::File(file) => file,
         };
-        file.state.lock().name.as_ref()?;
+        // Asked once: a file that loses its name meanwhile is not one under an ordinary name.
+        let temporary = file.temporary()?;
         match &file.naming {
             Naming::Cid(cid) => {
                 let due = if state.len() == 0 {
@@ -132,8 +134,7 @@ impl Shared {
                 due.then(|| Target::Cid(cid.clone()))
             }
             Naming::Plain(_) => {
-                let stored =
-                    occasion == Occasion::Fsync || occasion == Occasion::Rename || !file.is_temporary();
+                let stored = occasion == Occasion::Fsync || occasion == Occasion::Rename || !temporary;
                 (stored && state.fresh && state.len() > 0).then_some(Target::Any(self.options.cid_options))
             }
         }
@@ -245,7 +246,13 @@ impl Shared {
         let key = block.key();
         let mut tables = self.tables.lock();
         let made = !key.is_identity() && tables.claims.finish(key, writer.id, Some(stored));
-        let previous = std::mem::replace(&mut writer.state.lock().made, made.then(|| key.clone()));
+        // With two handles open on a name, neither may take back what the other has been told of.
+        let shared = matches!(subject, Subject::File(file) if file.is_shared_by_writers());
+        if made && shared {
+            tables.claims.give_up(key, writer.id);
+        }
+        let kept = (made && !shared).then(|| key.clone());
+        let previous = std::mem::replace(&mut writer.state.lock().made, kept);
         let mut gone = Vec::new();
         let unnamed = matches!(subject, Subject::File(file) if file.state.lock().name.is_none());
         match subject {
@@ -274,9 +281,21 @@ impl Shared {
         }
     }
 
-    /// Removes the block that a writer's earlier close made, if nobody else has stored it since.
-    pub(super) fn take_back(&self, writer: &Writer) {
+    /// As [`Shared::take_back`], for a writer that was refused: its name stands for nothing now.
+    fn take_back_of(&self, subject: &Subject, writer: &Writer) {
         let mut tables = self.tables.lock();
+        if let Subject::File(file) = subject {
+            let made = writer.state.lock().made.clone();
+            let alias_of = file.state.lock().alias_of.clone();
+            if made.is_some() && made == alias_of {
+                tables.set_alias(file, None);
+            }
+        }
+        self.take_back(&mut tables, writer);
+    }
+
+    /// Removes the block that a writer's earlier close made, if nobody else has stored it since.
+    pub(super) fn take_back(&self, tables: &mut Tables, writer: &Writer) {
         let Some(key) = writer.state.lock().made.take() else {
             return;
         };
