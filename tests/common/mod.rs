@@ -340,7 +340,8 @@ pub fn abort_connection(minor: u32) {
     if fs::read_dir(control).is_ok_and(|mut entries| entries.next().is_none()) {
         let _ = Command::new("mount").args(["-t", "fusectl", "fusectl"]).arg(control).status();
     }
-    if let Ok(mut abort) = fs::OpenOptions::new().write(true).open(control.join(minor.to_string()).join("abort"))
+    if let Ok(mut abort) =
+        fs::OpenOptions::new().write(true).open(control.join(minor.to_string()).join("abort"))
     {
         let _ = abort.write_all(b"1");
     }
@@ -357,4 +358,84 @@ pub fn unique() -> u64 {
 pub fn has(program: impl AsRef<OsStr>) -> bool {
     let found = Command::new("which").arg(program).stdout(Stdio::null()).stderr(Stdio::null()).status();
     found.is_ok_and(|status| status.success())
+}
+
+pub mod blocks;
+pub mod raw;
+pub mod rows;
+/// A demand on every backend: its name, and what panics if a backend does not meet it.
+pub type Case = (&'static str, fn(&'static str));
+
+/// Cases from functions, under the functions' names.
+#[macro_export]
+macro_rules! cases {
+    ($($case:ident),* $(,)?) => { &[$((stringify!($case), $case as fn(&'static str))),*] };
+}
+
+/// Runs every case with every backend, as `<backend>::<case>`, and ends the process.
+pub fn run_product(cases: &[Case]) -> ! {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let able = fuse_available();
+    let mut trials = Vec::new();
+    for backend in backends() {
+        for (name, run) in cases {
+            let run = *run;
+            let trial = libtest_mimic::Trial::test(format!("{backend}::{name}"), move || {
+                run(backend);
+                Ok(())
+            });
+            trials.push(trial.with_ignored_flag(!able));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit()
+}
+
+/// Whether a program is there that a test needs; the skip is loud.
+pub fn need(program: &str) -> bool {
+    let found = has(program);
+    if !found {
+        eprintln!("SKIPPED, because {program} is not installed: this part of the test proved nothing");
+    }
+    found
+}
+
+/// Closes a file and says what close(2) said, which dropping swallows.
+pub fn close(file: fs::File) -> std::io::Result<()> {
+    nix::unistd::close(file).map_err(std::io::Error::from)
+}
+
+/// Creates or truncates a file, writes everything and closes it.
+pub fn put(path: impl AsRef<Path>, content: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(content)?;
+    close(file)
+}
+
+/// Runs a Python program in `dir`; it must succeed. Gives what it printed.
+pub fn python(dir: &Path, program: &str) -> String {
+    let output = run(Command::new("python3").arg("-c").arg(program).current_dir(dir).stdin(Stdio::null()));
+    assert!(output.status.success(), "{program}\n{}", text(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+impl Mounted {
+    /// The value of a counter.
+    pub fn count(&self, name: &str) -> u64 {
+        self.stats()["counters"][name].as_u64().unwrap_or_else(|| panic!("no counter {name}"))
+    }
+
+    /// The CID that an alias stands for.
+    pub fn alias(&self, name: &str) -> std::io::Result<String> {
+        let link = self.path(".ipfs-persist/names").join(name);
+        fs::read_link(link).map(|target| target.into_os_string().into_string().unwrap())
+    }
+
+    /// Nothing was stored and no panic happened: the root lists exactly these blocks.
+    pub fn assert_blocks(&self, cids: &[&str]) {
+        let mut wanted: Vec<&str> = cids.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        assert_eq!(self.ls(), wanted);
+        assert_eq!(self.count("panics"), 0, "{}", self.log());
+    }
 }
