@@ -118,15 +118,19 @@ need() {
     fi
 }
 
-# Builds the program and copies it to FILE. One build at a time, so that another clone that shares
-# the target directory cannot replace the program between the two.
+# alone COMMAND...: runs it while no other script builds or tests in the same target directory, where
+# another clone would replace the program under its hands.
+alone() {
+    local lock=$CARGO_TARGET_DIR/.scripts-lock
+    flock --nonblock "$lock" true || say "Waiting for another run in $CARGO_TARGET_DIR"
+    flock --close "$lock" "$@"
+}
+
+# build_program FILE: builds the program and copies it there.
 build_program() {
-    (
-        flock --nonblock 9 || { say "Waiting for another build in $CARGO_TARGET_DIR" && flock 9; }
-        cd "$repository" &&
-            cargo build --release --locked --bin ipfs-persist-mount </dev/null 9>&- &&
-            cp "$CARGO_TARGET_DIR/release/ipfs-persist-mount" "$1"
-    ) 9>"$CARGO_TARGET_DIR/.scripts-lock"
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    alone bash -c 'cd "$1" && cargo build --release --locked && cp "$2" "$3"' build \
+        "$repository" "$CARGO_TARGET_DIR/release/ipfs-persist-mount" "$1" </dev/null
 }
 
 # mounts_below DIR: mounts of the program in a directory, the newest first.
