@@ -89,8 +89,10 @@ impl Shared {
             drop(state);
             return done(Ok(()));
         };
+        let repeated = state.wrong && !state.fresh;
         state.fresh = false;
         state.judged = true;
+        state.wrong = false;
         let frozen = match &state.content {
             Content::Rewrite { expected, length } => match rewritten(subject, expected, *length) {
                 Ok(block) => block.map_or(Ok(None), |()| self.rewrite_block(subject, expected).map(Some)),
@@ -116,10 +118,11 @@ impl Shared {
                 done(Ok(()));
             }
             Err(error) => {
-                drop(state);
-                if matches!(error, Error::Mismatch { .. } | Error::Differs { .. }) {
+                state.wrong = matches!(error, Error::Mismatch { .. } | Error::Differs { .. });
+                if state.wrong && !repeated {
                     self.metrics().add(Count::Mismatches, 1);
                 }
+                drop(state);
                 self.take_back_of(subject, writer);
                 done(Err(error));
             }
@@ -129,11 +132,11 @@ impl Shared {
     /// Whether a verdict is due, and on what.
     fn due(&self, subject: &Subject, state: &WriterState, occasion: Occasion) -> Option<Target> {
         let file = match subject {
-            Subject::Block(_, cid) => return state.fresh.then(|| Target::Cid(cid.clone())),
+            Subject::Block(_, cid) => return (state.fresh || state.wrong).then(|| Target::Cid(cid.clone())),
             Subject::File(file) => file,
         };
         if let Some(cid) = &file.state.lock().became {
-            return state.fresh.then(|| Target::Cid(cid.clone()));
+            return (state.fresh || state.wrong).then(|| Target::Cid(cid.clone()));
         }
         // Asked once: a file that loses its name meanwhile is not one under an ordinary name.
         let temporary = file.temporary()?;
@@ -143,7 +146,7 @@ impl Shared {
                     // No bytes at all are a block only under the CID of the empty block.
                     !state.judged && is_empty_block(cid.key())
                 } else {
-                    state.fresh
+                    state.fresh || state.wrong
                 };
                 due.then(|| Target::Cid(cid.clone()))
             }
