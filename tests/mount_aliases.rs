@@ -729,8 +729,8 @@ fn a_removed_name_is_gone_with_its_staging(backend: &'static str) {
         put(mount.path(".big.tmp"), &bytes(round, 1 << 20)).unwrap();
         fs::remove_file(mount.path(".big.tmp")).unwrap();
         let file = File::create(mount.path("big")).unwrap();
-        (&file).write_all(&bytes(round, 1 << 20)).unwrap();
         fs::remove_file(mount.path("big")).unwrap();
+        (&file).write_all(&bytes(round, 1 << 20)).unwrap();
         close(file).unwrap();
     }
     eventually("nothing is staged", || mount.stats()["gauges"]["staged_bytes"] == 0);

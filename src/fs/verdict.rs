@@ -28,6 +28,15 @@ pub enum Occasion {
     Release,
     /// The name becomes one under which bytes are stored.
     Rename,
+    /// A truncation by path of a file that nobody has open to write, so that no close will come.
+    Truncation,
+}
+
+impl Occasion {
+    /// Whether the bytes are no open handle's, so that nobody is left who could write them again.
+    fn is_by_name(self) -> bool {
+        self == Occasion::Rename || self == Occasion::Truncation
+    }
 }
 
 /// A block on its way, and who is told.
@@ -35,6 +44,7 @@ struct Commit {
     subject: Subject,
     writer: Arc<Writer>,
     block: Block,
+    occasion: Occasion,
     done: Done,
 }
 
@@ -79,8 +89,10 @@ impl Shared {
             drop(state);
             return done(Ok(()));
         };
+        let repeated = state.wrong && !state.fresh;
         state.fresh = false;
         state.judged = true;
+        state.wrong = false;
         let frozen = match &state.content {
             Content::Rewrite { expected, length } => match rewritten(subject, expected, *length) {
                 Ok(block) => block.map_or(Ok(None), |()| self.rewrite_block(subject, expected).map(Some)),
@@ -98,17 +110,19 @@ impl Shared {
             Ok(Some(block)) => {
                 state.committing = true;
                 drop(state);
-                self.commit(Commit { subject: subject.clone(), writer: Arc::clone(writer), block, done });
+                let (subject, writer) = (subject.clone(), Arc::clone(writer));
+                self.commit(Commit { subject, writer, block, occasion, done });
             }
             Ok(None) => {
                 drop(state);
                 done(Ok(()));
             }
             Err(error) => {
-                drop(state);
-                if matches!(error, Error::Mismatch { .. } | Error::Differs { .. }) {
+                state.wrong = matches!(error, Error::Mismatch { .. } | Error::Differs { .. });
+                if state.wrong && !repeated {
                     self.metrics().add(Count::Mismatches, 1);
                 }
+                drop(state);
                 self.take_back_of(subject, writer);
                 done(Err(error));
             }
@@ -118,9 +132,12 @@ impl Shared {
     /// Whether a verdict is due, and on what.
     fn due(&self, subject: &Subject, state: &WriterState, occasion: Occasion) -> Option<Target> {
         let file = match subject {
-            Subject::Block(_, cid) => return state.fresh.then(|| Target::Cid(cid.clone())),
+            Subject::Block(_, cid) => return (state.fresh || state.wrong).then(|| Target::Cid(cid.clone())),
             Subject::File(file) => file,
         };
+        if let Some(cid) = &file.state.lock().became {
+            return (state.fresh || state.wrong).then(|| Target::Cid(cid.clone()));
+        }
         // Asked once: a file that loses its name meanwhile is not one under an ordinary name.
         let temporary = file.temporary()?;
         match &file.naming {
@@ -129,7 +146,7 @@ impl Shared {
                     // No bytes at all are a block only under the CID of the empty block.
                     !state.judged && is_empty_block(cid.key())
                 } else {
-                    state.fresh
+                    state.fresh || state.wrong
                 };
                 due.then(|| Target::Cid(cid.clone()))
             }
@@ -162,7 +179,8 @@ impl Shared {
                 state.committing = true;
                 drop(state);
                 let subject = Subject::Block(file.ino, cid);
-                self.commit(Commit { subject, writer: Arc::clone(writer), block, done });
+                let (writer, occasion) = (Arc::clone(writer), Occasion::Rename);
+                self.commit(Commit { subject, writer, block, occasion, done });
             }
             Err(error) => {
                 drop(state);
@@ -199,7 +217,7 @@ impl Shared {
 
     /// The store has answered: names, claims, memory, then everybody who waits.
     fn settle(self: &Arc<Self>, commit: Commit, result: Result<Stored>) {
-        let Commit { subject, writer, block, done } = commit;
+        let Commit { subject, writer, block, occasion, done } = commit;
         let key = block.key();
         let answer = match result {
             Ok(stored) => {
@@ -219,6 +237,8 @@ impl Shared {
                         tables.stand_off(key);
                     }
                 }
+                drop(tables);
+                self.take_back_of(&subject, &writer);
                 Err(error)
             }
         };
@@ -227,7 +247,10 @@ impl Shared {
             state.committing = false;
             match &answer {
                 Ok(()) => state.arrived(&block),
-                Err(_) => state.fresh = true,
+                // A name that was to change is as it was, and may be tried again.
+                Err(_) if occasion.is_by_name() => state.fresh = true,
+                // A handle that was told so stores nothing, also if there should be room later.
+                Err(error) => state.refuse_for_good(error.clone()),
             }
             std::mem::take(&mut state.waiting)
         };
@@ -246,12 +269,11 @@ impl Shared {
         let key = block.key();
         let mut tables = self.tables.lock();
         let made = !key.is_identity() && tables.claims.finish(key, writer.id, Some(stored));
-        // With two handles open on a name, neither may take back what the other has been told of.
-        let shared = matches!(subject, Subject::File(file) if file.is_shared_by_writers());
-        if made && shared {
+        let stays = matches!(subject, Subject::File(file) if !file.may_take_back());
+        if made && stays {
             tables.claims.give_up(key, writer.id);
         }
-        let kept = (made && !shared).then(|| key.clone());
+        let kept = (made && !stays).then(|| key.clone());
         let previous = std::mem::replace(&mut writer.state.lock().made, kept);
         let mut gone = Vec::new();
         let unnamed = matches!(subject, Subject::File(file) if file.state.lock().name.is_none());
