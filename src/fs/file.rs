@@ -140,10 +140,16 @@ impl File {
         state.ctime = SystemTime::now();
     }
 
-    /// Whether its present name is one that tools give to files they will rename.
-    pub fn is_temporary(&self) -> bool {
+    /// Whether several open handles may write to the same bytes, under a name that is there to stay.
+    pub fn is_shared_by_writers(&self) -> bool {
+        self.shared_writer().is_some() && self.state.lock().writers > 1 && self.temporary() == Some(false)
+    }
+
+    /// Whether its present name is one that tools give to files they will rename; `None` once it has
+    /// no name.
+    pub fn temporary(&self) -> Option<bool> {
         use std::os::unix::ffi::OsStrExt;
-        self.state.lock().name.as_ref().is_some_and(|name| is_temporary(name.as_bytes()))
+        self.state.lock().name.as_ref().map(|name| is_temporary(name.as_bytes()))
     }
 }
 

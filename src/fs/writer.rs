@@ -174,15 +174,17 @@ impl WriterState {
             self.fresh = false;
             return Ok(());
         }
-        if length == self.len() {
-            return Ok(());
-        }
         if length == 0 {
-            // A file that was cut to nothing is a new file: an earlier refusal ends here.
+            // A file that was cut to nothing is a new file, even if it had nothing yet: an earlier
+            // refusal and an earlier verdict end here.
             self.content = Content::Empty;
             self.charge.clear();
             self.refused = None;
+            self.judged = false;
             self.fresh = false;
+            return Ok(());
+        }
+        if length == self.len() {
             return Ok(());
         }
         self.draft(length, room)?.set_len(index(length)?);

@@ -3,8 +3,15 @@
 //! Every mount has a watchdog that aborts its FUSE connection, uses a directory of its own, and is
 //! unmounted when it is dropped; processes are ended by their pid.
 
-#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test program uses its own part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+pub mod blocks;
+pub mod disk;
+pub mod raw;
+pub mod rows;
+
+pub use disk::Disk;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -340,7 +347,8 @@ pub fn abort_connection(minor: u32) {
     if fs::read_dir(control).is_ok_and(|mut entries| entries.next().is_none()) {
         let _ = Command::new("mount").args(["-t", "fusectl", "fusectl"]).arg(control).status();
     }
-    if let Ok(mut abort) = fs::OpenOptions::new().write(true).open(control.join(minor.to_string()).join("abort"))
+    if let Ok(mut abort) =
+        fs::OpenOptions::new().write(true).open(control.join(minor.to_string()).join("abort"))
     {
         let _ = abort.write_all(b"1");
     }
@@ -359,6 +367,87 @@ pub fn has(program: impl AsRef<OsStr>) -> bool {
     found.is_ok_and(|status| status.success())
 }
 
-pub mod blocks;
-pub mod raw;
-pub mod rows;
+/// As [`eventually`], asking again at once: for what costs nothing to ask and comes within moments.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Creates a file, writes it and closes it.
+pub fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::File::create_new(path)?;
+    file.write_all(content)?;
+    close(file)
+}
+
+/// The CID of some bytes in another form: version, codec and hash function by their names.
+pub fn cid_as(content: &[u8], version: &str, codec: &str, hash: &str) -> String {
+    let options = CidOptions::from_names(Some(version), Some(codec), Some(hash)).unwrap();
+    let block = Block::of(content.to_vec().into(), &options, std::time::SystemTime::now()).unwrap();
+    canonical(block.key(), block.meta().cid_form)
+}
+
+impl Mounted {
+    /// Where the process writes what it says; the file stays when it has ended.
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone()
+    }
+}
+
+/// Whether a program is there that a test needs; the skip is loud.
+pub fn need(program: &str) -> bool {
+    let found = has(program);
+    if !found {
+        eprintln!("SKIPPED, because {program} is not installed: this part of the test proved nothing");
+    }
+    found
+}
+
+/// Closes a file and says what close(2) said, which dropping swallows.
+pub fn close(file: fs::File) -> std::io::Result<()> {
+    nix::unistd::close(file).map_err(std::io::Error::from)
+}
+
+/// Creates or truncates a file, writes everything and closes it.
+pub fn put(path: impl AsRef<Path>, content: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(content)?;
+    close(file)
+}
+
+/// Runs a Python program in `dir`; it must succeed. Gives what it printed.
+pub fn python(dir: &Path, program: &str) -> String {
+    let output = run(Command::new("python3").arg("-c").arg(program).current_dir(dir).stdin(Stdio::null()));
+    assert!(output.status.success(), "{program}\n{}", text(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+impl Mounted {
+    /// The value of a counter.
+    pub fn count(&self, name: &str) -> u64 {
+        self.stats()["counters"][name].as_u64().unwrap_or_else(|| panic!("no counter {name}"))
+    }
+
+    /// The CID that an alias stands for.
+    pub fn alias(&self, name: &str) -> std::io::Result<String> {
+        let link = self.path(".ipfs-persist/names").join(name);
+        fs::read_link(link).map(|target| target.into_os_string().into_string().unwrap())
+    }
+
+    /// Nothing was stored and no panic happened: the root lists exactly these blocks.
+    pub fn assert_blocks(&self, cids: &[&str]) {
+        let mut wanted: Vec<&str> = cids.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        assert_eq!(self.ls(), wanted);
+        assert_eq!(self.count("panics"), 0, "{}", self.log());
+    }
+}
+
+/// Runs every case with every backend.
+pub fn run_product(cases: &[rows::Case]) -> ! {
+    rows::main(&[(backends(), cases)])
+}

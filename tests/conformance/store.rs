@@ -61,7 +61,8 @@ impl Store {
             let page = self.list(after, limit).unwrap();
             let positions = page.iter().map(|listed| self.position(&listed.key)).collect::<Vec<_>>();
             assert!(positions.is_sorted(), "positions go back within a page");
-            let begins_behind = positions.first().is_none_or(|first| after.is_none_or(|after| *first > after));
+            let begins_behind =
+                positions.first().is_none_or(|first| after.is_none_or(|after| *first > after));
             assert!(begins_behind, "a page begins at or before the last one's end");
             let Some(last) = positions.last() else { return all };
             assert!(*last < 1 << 62);
