@@ -82,10 +82,15 @@ check_cargo() {
 
 # The kernel's side of FUSE must be there; no package brings it.
 check_fuse_device() {
-    local hint="load the kernel module with \`modprobe fuse\`; a container needs \`--device /dev/fuse --cap-add SYS_ADMIN\`"
+    local why hint="load the kernel module with \`modprobe fuse\`; a container needs \`--device /dev/fuse --cap-add SYS_ADMIN\`"
     [ -e /dev/fuse ] || fail "/dev/fuse is missing, so nothing can be mounted" "$hint"
     # Opening it, since permissions alone do not tell what a container allows.
-    (: <>/dev/fuse) 2>/dev/null || fail "/dev/fuse cannot be opened" "$hint"
+    if ! why=$( (: <>/dev/fuse) 2>&1); then
+        if [ "$(id -u)" != 0 ]; then
+            hint="as root: chmod 666 /dev/fuse"
+        fi
+        fail "/dev/fuse cannot be opened: ${why##*: }" "$hint"
+    fi
 }
 
 # need COMMAND:PACKAGE...: installs the packages of the commands that are missing.
