@@ -11,7 +11,7 @@ use super::marker::{FORMAT_VERSION, MARKER_NAME, Marker};
 use crate::datastore::{BACKENDS, Backend, Datastore, OpenRequest, backend};
 use crate::sys::create_dir_all_private;
 use crate::sys::errno::{EACCES, EPERM, EROFS};
-use crate::sys::{FileLock, Holder};
+use crate::sys::{FileLock, Holder, sync_file_system};
 use crate::{Error, Result};
 
 /// The name of the lock file in a data directory.
@@ -74,6 +74,12 @@ fn open_directory(row: &'static Backend, path: &Path, options: &StoreOptions) ->
     let path = path.canonicalize().map_err(|e| Error::io_at("resolve", path, e))?;
     look(row, &path)?;
     let lock = take_lock(row, &path, options)?;
+    if !options.read_only && lock.as_ref().is_some_and(FileLock::was_abandoned) {
+        // What a killed process had written is there to be seen, and perhaps not on the disk yet:
+        // it must not be taken for durable when the same block is written again.
+        warn!(path = %path.display(), "the last holder of this store did not close it");
+        sync_file_system(&path)?;
+    }
     // Once more under the lock: another process may have made the store meanwhile.
     let marker = match look(row, &path)? {
         Some(marker) => marker,

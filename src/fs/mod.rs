@@ -15,6 +15,7 @@ mod lookup;
 mod open;
 mod options;
 mod refusals;
+mod release;
 mod remove;
 mod rename;
 mod staging;

@@ -218,11 +218,7 @@ impl Shared {
             }
         };
         self.check_alias_readable(&writer)?;
-        {
-            let mut state = file.state.lock();
-            state.handles += 1;
-            state.writers += u32::from(intent.write);
-        }
+        self.count_in(file, intent);
         let subject = Subject::File(Arc::clone(file));
         let handle = self.handles.insert(Open::Writer(WriterHandle {
             subject,
@@ -233,6 +229,25 @@ impl Shared {
         // Under a CID name a second writer has bytes of its own, so it must not share the page cache.
         let caching = if first { Caching::Fresh } else { Caching::Direct };
         Ok(Opened { handle, caching, flush: intent.write, passthrough: None })
+    }
+
+    /// Counts one more handle. What other handles on a name have stored is not this one's to take
+    /// back, and no longer theirs: the RELEASE of a file may come after the next program has opened
+    /// it.
+    fn count_in(&self, file: &File, intent: OpenIntent) {
+        let mut tables = self.tables.lock();
+        {
+            let mut state = file.state.lock();
+            state.handles += 1;
+            state.writers += u32::from(intent.write);
+        }
+        if let Some(writer) = file.shared_writer()
+            && intent.write
+            && file.temporary() != Some(true)
+            && let Some(made) = writer.state.lock().made.take()
+        {
+            tables.claims.give_up(&made, writer.id);
+        }
     }
 
     /// An alias on a damaged block fails at open, as the block itself does.

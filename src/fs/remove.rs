@@ -68,16 +68,18 @@ impl Shared {
     pub(super) fn unlink_plain(&self, file: &Arc<File>, name: &OsStr) {
         // A block that exists only because a temporary file was synced goes with its name; any
         // other is no longer this writer's to take back.
-        let temporary = file.is_temporary();
-        self.tables.lock().detach(file, name);
+        let mut tables = self.tables.lock();
+        let temporary = file.temporary() == Some(true);
+        tables.detach(file, name);
         let Some(writer) = file.shared_writer() else {
             return;
         };
         if temporary {
-            self.take_back(writer);
-        } else if let Some(made) = writer.state.lock().made.clone() {
-            self.keep(&made, writer);
+            self.take_back(&mut tables, writer);
+        } else if let Some(made) = writer.state.lock().made.take() {
+            tables.claims.give_up(&made, writer.id);
         }
+        drop(tables);
         if file.state.lock().handles == 0 {
             writer.state.lock().discard();
         }

@@ -8,7 +8,8 @@ use tracing::{debug, warn};
 
 use super::core::Shared;
 use super::file::{File, Naming};
-use super::handle::{Open, Subject, WriterHandle};
+use super::handle::{Open, Subject};
+use super::tables::Tables;
 use super::types::{Done, Handle};
 use super::writer::{Content, Target, Writer, WriterState};
 use crate::block::{Block, Cid, Key, digest_of};
@@ -27,6 +28,15 @@ pub enum Occasion {
     Release,
     /// The name becomes one under which bytes are stored.
     Rename,
+    /// A truncation by path of a file that nobody has open to write, so that no close will come.
+    Truncation,
+}
+
+impl Occasion {
+    /// Whether the bytes are no open handle's, so that nobody is left who could write them again.
+    fn is_by_name(self) -> bool {
+        self == Occasion::Rename || self == Occasion::Truncation
+    }
 }
 
 /// A block on its way, and who is told.
@@ -34,6 +44,7 @@ struct Commit {
     subject: Subject,
     writer: Arc<Writer>,
     block: Block,
+    occasion: Occasion,
     done: Done,
 }
 
@@ -62,19 +73,26 @@ impl Shared {
         let mut state = writer.state.lock();
         if let Some(error) = state.refused.clone() {
             drop(state);
-            self.take_back(writer);
+            self.take_back_of(subject, writer);
             return done(Err(error));
         }
         if state.committing {
-            state.waiting.push(done);
+            // Bytes that came meanwhile are not in that commit: they are judged when it has ended.
+            let (shared, subject, again) = (Arc::clone(self), subject.clone(), Arc::clone(writer));
+            state.waiting.push(Box::new(move |result| match result {
+                Ok(()) => shared.judge(&subject, &again, occasion, done),
+                Err(error) => done(Err(error)),
+            }));
             return;
         }
         let Some(target) = self.due(subject, &state, occasion) else {
             drop(state);
             return done(Ok(()));
         };
+        let repeated = state.wrong && !state.fresh;
         state.fresh = false;
         state.judged = true;
+        state.wrong = false;
         let frozen = match &state.content {
             Content::Rewrite { expected, length } => match rewritten(subject, expected, *length) {
                 Ok(block) => block.map_or(Ok(None), |()| self.rewrite_block(subject, expected).map(Some)),
@@ -92,18 +110,20 @@ impl Shared {
             Ok(Some(block)) => {
                 state.committing = true;
                 drop(state);
-                self.commit(Commit { subject: subject.clone(), writer: Arc::clone(writer), block, done });
+                let (subject, writer) = (subject.clone(), Arc::clone(writer));
+                self.commit(Commit { subject, writer, block, occasion, done });
             }
             Ok(None) => {
                 drop(state);
                 done(Ok(()));
             }
             Err(error) => {
-                drop(state);
-                if matches!(error, Error::Mismatch { .. } | Error::Differs { .. }) {
+                state.wrong = matches!(error, Error::Mismatch { .. } | Error::Differs { .. });
+                if state.wrong && !repeated {
                     self.metrics().add(Count::Mismatches, 1);
                 }
-                self.take_back(writer);
+                drop(state);
+                self.take_back_of(subject, writer);
                 done(Err(error));
             }
         }
@@ -112,23 +132,26 @@ impl Shared {
     /// Whether a verdict is due, and on what.
     fn due(&self, subject: &Subject, state: &WriterState, occasion: Occasion) -> Option<Target> {
         let file = match subject {
-            Subject::Block(_, cid) => return state.fresh.then(|| Target::Cid(cid.clone())),
+            Subject::Block(_, cid) => return (state.fresh || state.wrong).then(|| Target::Cid(cid.clone())),
             Subject::File(file) => file,
         };
-        file.state.lock().name.as_ref()?;
+        if let Some(cid) = &file.state.lock().became {
+            return (state.fresh || state.wrong).then(|| Target::Cid(cid.clone()));
+        }
+        // Asked once: a file that loses its name meanwhile is not one under an ordinary name.
+        let temporary = file.temporary()?;
         match &file.naming {
             Naming::Cid(cid) => {
                 let due = if state.len() == 0 {
                     // No bytes at all are a block only under the CID of the empty block.
                     !state.judged && is_empty_block(cid.key())
                 } else {
-                    state.fresh
+                    state.fresh || state.wrong
                 };
                 due.then(|| Target::Cid(cid.clone()))
             }
             Naming::Plain(_) => {
-                let stored =
-                    occasion == Occasion::Fsync || occasion == Occasion::Rename || !file.is_temporary();
+                let stored = occasion == Occasion::Fsync || occasion == Occasion::Rename || !temporary;
                 (stored && state.fresh && state.len() > 0).then_some(Target::Any(self.options.cid_options))
             }
         }
@@ -156,7 +179,8 @@ impl Shared {
                 state.committing = true;
                 drop(state);
                 let subject = Subject::Block(file.ino, cid);
-                self.commit(Commit { subject, writer: Arc::clone(writer), block, done });
+                let (writer, occasion) = (Arc::clone(writer), Occasion::Rename);
+                self.commit(Commit { subject, writer, block, occasion, done });
             }
             Err(error) => {
                 drop(state);
@@ -193,7 +217,7 @@ impl Shared {
 
     /// The store has answered: names, claims, memory, then everybody who waits.
     fn settle(self: &Arc<Self>, commit: Commit, result: Result<Stored>) {
-        let Commit { subject, writer, block, done } = commit;
+        let Commit { subject, writer, block, occasion, done } = commit;
         let key = block.key();
         let answer = match result {
             Ok(stored) => {
@@ -213,6 +237,8 @@ impl Shared {
                         tables.stand_off(key);
                     }
                 }
+                drop(tables);
+                self.take_back_of(&subject, &writer);
                 Err(error)
             }
         };
@@ -221,7 +247,10 @@ impl Shared {
             state.committing = false;
             match &answer {
                 Ok(()) => state.arrived(&block),
-                Err(_) => state.fresh = true,
+                // A name that was to change is as it was, and may be tried again.
+                Err(_) if occasion.is_by_name() => state.fresh = true,
+                // A handle that was told so stores nothing, also if there should be room later.
+                Err(error) => state.refuse_for_good(error.clone()),
             }
             std::mem::take(&mut state.waiting)
         };
@@ -240,26 +269,29 @@ impl Shared {
         let key = block.key();
         let mut tables = self.tables.lock();
         let made = !key.is_identity() && tables.claims.finish(key, writer.id, Some(stored));
-        let previous = std::mem::replace(&mut writer.state.lock().made, made.then(|| key.clone()));
+        let stays = matches!(subject, Subject::File(file) if !file.may_take_back());
+        if made && stays {
+            tables.claims.give_up(key, writer.id);
+        }
+        let kept = (made && !stays).then(|| key.clone());
+        let previous = std::mem::replace(&mut writer.state.lock().made, kept);
         let mut gone = Vec::new();
+        let unnamed = matches!(subject, Subject::File(file) if file.state.lock().name.is_none());
         match subject {
-            Subject::File(file) => {
-                let unnamed = file.state.lock().name.is_none();
-                match &file.naming {
-                    Naming::Cid(_) => {
-                        tables.unstage(file, key);
-                        file.state.lock().committed = true;
-                    }
-                    Naming::Plain(_) if unnamed => {
-                        // Removed while its bytes were on the way: it stores nothing.
-                        tables.stand_off(key);
-                        writer.state.lock().made = None;
-                        gone.push(key.clone());
-                    }
-                    Naming::Plain(_) => tables.set_alias(file, Some(key.clone())),
+            Subject::File(file) => match &file.naming {
+                Naming::Cid(_) => {
+                    tables.unstage(file, key);
+                    file.state.lock().committed = true;
                 }
-            }
+                Naming::Plain(_) if unnamed => tables.stand_off(key),
+                Naming::Plain(_) => tables.set_alias(file, Some(key.clone())),
+            },
             Subject::Block(..) => {}
+        }
+        if unnamed {
+            // Removed while its bytes were on the way: it stores nothing.
+            writer.state.lock().made = None;
+            gone.push(key.clone());
         }
         if let Some(previous) = previous.filter(|previous| previous != key) {
             gone.push(previous);
@@ -271,9 +303,21 @@ impl Shared {
         }
     }
 
-    /// Removes the block that a writer's earlier close made, if nobody else has stored it since.
-    pub(super) fn take_back(&self, writer: &Writer) {
+    /// As [`Shared::take_back`], for a writer that was refused: its name stands for nothing now.
+    fn take_back_of(&self, subject: &Subject, writer: &Writer) {
         let mut tables = self.tables.lock();
+        if let Subject::File(file) = subject {
+            let made = writer.state.lock().made.clone();
+            let alias_of = file.state.lock().alias_of.clone();
+            if made.is_some() && made == alias_of {
+                tables.set_alias(file, None);
+            }
+        }
+        self.take_back(&mut tables, writer);
+    }
+
+    /// Removes the block that a writer's earlier close made, if nobody else has stored it since.
+    pub(super) fn take_back(&self, tables: &mut Tables, writer: &Writer) {
         let Some(key) = writer.state.lock().made.take() else {
             return;
         };
@@ -288,86 +332,6 @@ impl Shared {
             warn!(?key, %error, "a block that an early close had made stays behind");
         }
         self.block_gone(key);
-    }
-
-    /// The last reference to a handle is gone.
-    pub(super) fn release(self: &Arc<Self>, handle: Handle) {
-        let Some(open) = self.handles.remove(handle) else {
-            return;
-        };
-        let Open::Writer(open) = &*open else {
-            return;
-        };
-        let unjudged = open.writes && {
-            let state = open.writer.state.lock();
-            state.fresh && state.refused.is_none() && !state.committing
-        };
-        if unjudged {
-            self.judge_mapped_writes(open);
-        }
-        match &open.subject {
-            Subject::Block(..) => {
-                let mut tables = self.tables.lock();
-                if let Some(made) = open.writer.state.lock().made.take() {
-                    tables.claims.give_up(&made, open.writer.id);
-                }
-            }
-            Subject::File(file) => self.release_file(open, file),
-        }
-    }
-
-    /// Bytes that came through a mapping after the last close: the only ones whose error nobody
-    /// can be told.
-    fn judge_mapped_writes(self: &Arc<Self>, open: &WriterHandle) {
-        let shared = Arc::clone(self);
-        let name = match &open.subject {
-            Subject::File(file) => file.state.lock().name.clone().unwrap_or_default().display().to_string(),
-            Subject::Block(_, cid) => cid.to_string(),
-        };
-        let done: Done = Box::new(move |result| {
-            if let Err(error) = result {
-                shared.metrics().add(Count::MappedWritesLost, 1);
-                warn!(name, %error, "bytes written through a mapping after the last close are lost");
-            }
-        });
-        self.judge(&open.subject, &open.writer, Occasion::Release, done);
-    }
-
-    fn release_file(&self, open: &WriterHandle, file: &Arc<File>) {
-        let mut tables = self.tables.lock();
-        let (last, last_writer) = {
-            let mut state = file.state.lock();
-            state.handles -= 1;
-            state.writers -= u32::from(open.writes);
-            (state.handles == 0, open.writes && state.writers == 0)
-        };
-        let mut writer = open.writer.state.lock();
-        let per_handle = file.shared_writer().is_none();
-        let temporary = !per_handle && file.is_temporary();
-        if (per_handle || (last_writer && !temporary))
-            && let Some(made) = writer.made.take()
-        {
-            tables.claims.give_up(&made, open.writer.id);
-        }
-        let unstored = writer.refused.is_some() || (writer.fresh && writer.len() > 0 && !temporary);
-        if !per_handle && last_writer && unstored && !writer.committing {
-            // What could not be stored leaves no name behind.
-            writer.refused = None;
-            writer.discard();
-            let name = file.state.lock().name.clone();
-            if let Some(name) = name {
-                tables.detach(file, &name);
-            }
-        }
-        if last {
-            writer.rest();
-            if let Some(cid) = file.cid() {
-                tables.unstage(file, cid.key());
-                file.state.lock().name = None;
-            } else if file.state.lock().name.is_none() {
-                writer.discard();
-            }
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::files::Dir;
 use crate::{Error, Result};
 
 /// How many names for the temporary file are tried before giving up.
@@ -40,6 +41,13 @@ pub fn sync_dir(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|dir| dir.sync_all())
         .map_err(|source| Error::io_at("sync directory", path, source))
+}
+
+/// Makes everything durable that was written to the file system which holds `path`, by whomever.
+pub fn sync_file_system(path: &Path) -> Result<()> {
+    Dir::open(path)
+        .and_then(|dir| dir.sync_file_system())
+        .map_err(|source| Error::io_at("sync the file system of", path, source))
 }
 
 /// Makes the directory and those above it that are missing, each 0700 and durable in its parent.

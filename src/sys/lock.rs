@@ -82,6 +82,7 @@ impl Holder {
 pub struct FileLock {
     file: File,
     path: PathBuf,
+    abandoned: bool,
 }
 
 impl FileLock {
@@ -94,7 +95,8 @@ impl FileLock {
             let file = open(path)?;
             match file.try_lock() {
                 Ok(()) if is_still_at(&file, path)? => {
-                    let mut lock = FileLock { file, path: path.to_owned() };
+                    let length = file.metadata().map_err(|source| Error::io_at("stat", path, source))?.len();
+                    let mut lock = FileLock { file, path: path.to_owned(), abandoned: length > 0 };
                     lock.describe(holder)?;
                     return Ok(lock);
                 }
@@ -109,6 +111,12 @@ impl FileLock {
             }
             std::thread::sleep(left.min(POLL_INTERVAL));
         }
+    }
+
+    /// Whether the last holder ended without letting go, which clears the description: it was
+    /// killed, or the machine went down.
+    pub fn was_abandoned(&self) -> bool {
+        self.abandoned
     }
 
     /// Replaces the description in the file, for example once the mount point is known.

@@ -3,8 +3,15 @@
 //! Every mount has a watchdog that aborts its FUSE connection, uses a directory of its own, and is
 //! unmounted when it is dropped; processes are ended by their pid.
 
-#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test program uses its own part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+pub mod blocks;
+pub mod disk;
+pub mod raw;
+pub mod rows;
+
+pub use disk::Disk;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -369,54 +376,6 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A small ext4 file system of its own, in an image file that is mounted through a loop device.
-/// Removing a hundred thousand files by discarding their file system takes no time.
-pub struct Disk {
-    dir: TempDir,
-}
-
-impl Disk {
-    /// Of this size; `None`, said aloud, where it cannot be made.
-    pub fn new(size_mib: u64, mkfs_options: &[&str]) -> Option<Self> {
-        if !is_root() || !has("mkfs.ext4") || !Path::new("/dev/loop-control").exists() {
-            eprintln!("SKIPPED in part: a file system of its own needs root, loop devices and mkfs.ext4");
-            return None;
-        }
-        let dir = tempfile::Builder::new().prefix("ipm-disk-").tempdir().unwrap();
-        let image = dir.path().join("image");
-        fs::File::create(&image).unwrap().set_len(size_mib << 20).unwrap();
-        let made = run(Command::new("mkfs.ext4").arg("-q").args(mkfs_options).arg(&image));
-        assert!(made.status.success(), "{}", text(&made));
-        fs::create_dir(dir.path().join("disk")).unwrap();
-        let disk = Self { dir };
-        let mounted = run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(disk.path()));
-        assert!(mounted.status.success(), "{}", text(&mounted));
-        Some(disk)
-    }
-
-    /// Where it is mounted.
-    pub fn path(&self) -> PathBuf {
-        self.dir.path().join("disk")
-    }
-
-    /// Mounts it again with other options, such as `ro`.
-    pub fn remount(&self, options: &str) {
-        let output = run(Command::new("mount").arg("-o").arg(format!("remount,{options}")).arg(self.path()));
-        assert!(output.status.success(), "{}", text(&output));
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
-
-/// Closes a file and says what close(2) answers, which dropping it does not.
-pub fn close(file: fs::File) -> std::io::Result<()> {
-    nix::unistd::close(file).map_err(std::io::Error::from)
-}
-
 /// Creates a file, writes it and closes it.
 pub fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut file = fs::File::create_new(path)?;
@@ -436,4 +395,59 @@ impl Mounted {
     pub fn log_path(&self) -> PathBuf {
         self.log.clone()
     }
+}
+
+/// Whether a program is there that a test needs; the skip is loud.
+pub fn need(program: &str) -> bool {
+    let found = has(program);
+    if !found {
+        eprintln!("SKIPPED, because {program} is not installed: this part of the test proved nothing");
+    }
+    found
+}
+
+/// Closes a file and says what close(2) said, which dropping swallows.
+pub fn close(file: fs::File) -> std::io::Result<()> {
+    nix::unistd::close(file).map_err(std::io::Error::from)
+}
+
+/// Creates or truncates a file, writes everything and closes it.
+pub fn put(path: impl AsRef<Path>, content: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(content)?;
+    close(file)
+}
+
+/// Runs a Python program in `dir`; it must succeed. Gives what it printed.
+pub fn python(dir: &Path, program: &str) -> String {
+    let output = run(Command::new("python3").arg("-c").arg(program).current_dir(dir).stdin(Stdio::null()));
+    assert!(output.status.success(), "{program}\n{}", text(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+impl Mounted {
+    /// The value of a counter.
+    pub fn count(&self, name: &str) -> u64 {
+        self.stats()["counters"][name].as_u64().unwrap_or_else(|| panic!("no counter {name}"))
+    }
+
+    /// The CID that an alias stands for.
+    pub fn alias(&self, name: &str) -> std::io::Result<String> {
+        let link = self.path(".ipfs-persist/names").join(name);
+        fs::read_link(link).map(|target| target.into_os_string().into_string().unwrap())
+    }
+
+    /// Nothing was stored and no panic happened: the root lists exactly these blocks.
+    pub fn assert_blocks(&self, cids: &[&str]) {
+        let mut wanted: Vec<&str> = cids.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        assert_eq!(self.ls(), wanted);
+        assert_eq!(self.count("panics"), 0, "{}", self.log());
+    }
+}
+
+/// Runs every case with every backend.
+pub fn run_product(cases: &[rows::Case]) -> ! {
+    rows::main(&[(backends(), cases)])
 }

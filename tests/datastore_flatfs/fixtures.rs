@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::slice::from_ref;
 use std::time::SystemTime;
 
 use ipfs_persist_mount::block::{Block, Cid, CidForm, bytes_match};
@@ -83,9 +84,9 @@ fn disk_usage_follows_changes_and_is_counted_anew_when_lost() {
     let before = fs::read_to_string(&cache).unwrap();
     let store = open(&path);
     let extra = block(1);
-    store.put(&[extra.clone()], Sync::Now).unwrap();
-    store.put(&[extra.clone()], Sync::Now).unwrap();
-    store.remove(&[extra.key().clone()], Sync::Now).unwrap();
+    store.put(from_ref(&extra), Sync::Now).unwrap();
+    store.put(from_ref(&extra), Sync::Now).unwrap();
+    store.remove(from_ref(extra.key()), Sync::Now).unwrap();
     let shard_bytes = store.usage().unwrap().disk_bytes - 305_076;
     assert!(shard_bytes == 0 || shard_bytes == fs::metadata(path.join(".temp")).unwrap().len());
     store.close().unwrap();

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 
 use ipfs_persist_mount::block::{Block, CidForm};
 use ipfs_persist_mount::datastore::flatfs::{FlatFs, FlatFsOptions};
@@ -81,8 +82,8 @@ fn a_form_ends_with_its_block_across_reopening() {
     let path = scratch.path().join("blocks");
     let block = block(1);
     open(&path).put(&[with_form(&block, DAG_PB_V0)], Sync::Now).unwrap();
-    open(&path).remove(&[block.key().clone()], Sync::Now).unwrap();
-    open(&path).put(&[block.clone()], Sync::Now).unwrap();
+    open(&path).remove(from_ref(block.key()), Sync::Now).unwrap();
+    open(&path).put(from_ref(&block), Sync::Now).unwrap();
     assert_eq!(form_of(&open(&path), &block), CidForm::RAW_V1);
 
     // Where raw is not what a missing record means, it is written down.
@@ -90,7 +91,7 @@ fn a_form_ends_with_its_block_across_reopening() {
         || FlatFs::open_with(FlatFsOptions { default_form: CidForm::Unknown, ..options(&path) }).unwrap();
     let other = neighbours(2).remove(1);
     assert_eq!(form_of(&foreign(), &block), CidForm::RAW_V1);
-    foreign().put(&[other.clone()], Sync::Now).unwrap();
+    foreign().put(from_ref(&other), Sync::Now).unwrap();
     assert_eq!(form_of(&foreign(), &other), CidForm::RAW_V1);
 }
 
@@ -102,11 +103,11 @@ fn forms_files_do_not_grow_with_what_is_gone() {
     let blocks = neighbours(20);
     let store = open(&path);
     let kept = with_form(&blocks[0], DAG_PB_V0);
-    store.put(&[kept.clone()], Sync::Now).unwrap();
+    store.put(from_ref(&kept), Sync::Now).unwrap();
     for _ in 0..60 {
         for block in &blocks[1..] {
             store.put(&[with_form(block, DAG_PB_V0)], Sync::Later).unwrap();
-            store.put(&[block.clone()], Sync::Later).unwrap();
+            store.put(from_ref(block), Sync::Later).unwrap();
         }
     }
     let length = fs::metadata(only_file_in(&forms)).unwrap().len();

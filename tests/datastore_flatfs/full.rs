@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::slice::from_ref;
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
@@ -26,7 +27,7 @@ fn a_full_disk_leaves_nothing_behind() {
         let bytes = Bytes::from(vec![number; 50_000]);
         let block = Block::of(bytes, &CidOptions::default(), UNIX_EPOCH).unwrap();
         let block = with_form(&block, DAG_PB_V0);
-        let error = store.put(&[block.clone()], Sync::Now).err();
+        let error = store.put(from_ref(&block), Sync::Now).err();
         stored.push(block);
         error
     });
@@ -44,7 +45,7 @@ fn a_full_disk_leaves_nothing_behind() {
         assert_eq!(form_of(&store, block), DAG_PB_V0);
     }
     assert_eq!(store.remove(&[stored[0].key().clone()], Sync::Now).unwrap(), 1);
-    store.put(&[last.clone()], Sync::Now).unwrap();
+    store.put(from_ref(&last), Sync::Now).unwrap();
     store.close().unwrap();
     let store = open(&path);
     assert_eq!(form_of(&store, &last), DAG_PB_V0);

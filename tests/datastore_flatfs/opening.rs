@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::slice::from_ref;
 
 use ipfs_persist_mount::Error;
 use ipfs_persist_mount::block::Key;
@@ -59,13 +60,13 @@ fn putting_a_damaged_block_heals_it() {
     let path = scratch.path().join("blocks");
     let store = open(&path);
     let block = block(5);
-    store.put(&[block.clone()], Sync::Now).unwrap();
+    store.put(from_ref(&block), Sync::Now).unwrap();
     let usage = store.usage().unwrap();
     let text = data_encoding::BASE32_NOPAD.encode(block.key().as_bytes());
     let file = path.join(&text[text.len() - 3..text.len() - 1]).join(format!("{text}.data"));
     fs::write(&file, "garbage").unwrap();
     let mut old = store.file(block.key()).unwrap().unwrap();
-    store.put(&[block.clone()], Sync::Now).unwrap();
+    store.put(from_ref(&block), Sync::Now).unwrap();
     assert_eq!(store.get(block.key()).unwrap().as_ref(), Some(block.bytes()));
     let mut bytes = String::new();
     old.read_to_string(&mut bytes).unwrap();

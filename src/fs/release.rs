@@ -1,0 +1,99 @@
+//! The end of an open file: what nobody was told of before, and what its names become.
+//!
+//! Invariant: an error that only this could tell must not exist, except for bytes that came through
+//! a mapping after the last close.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::core::Shared;
+use super::file::File;
+use super::handle::{Open, Subject, WriterHandle};
+use super::types::{Done, Handle};
+use super::verdict::Occasion;
+use crate::metrics::Count;
+
+impl Shared {
+    /// The last reference to a handle is gone.
+    pub(super) fn release(self: &Arc<Self>, handle: Handle) {
+        let Some(open) = self.handles.remove(handle) else {
+            return;
+        };
+        let Open::Writer(open) = &*open else {
+            return;
+        };
+        let unjudged = open.writes && {
+            let state = open.writer.state.lock();
+            state.fresh && state.refused.is_none() && !state.committing
+        };
+        if unjudged {
+            self.judge_mapped_writes(open);
+        }
+        match &open.subject {
+            Subject::Block(..) => {
+                let mut tables = self.tables.lock();
+                if let Some(made) = open.writer.state.lock().made.take() {
+                    tables.claims.give_up(&made, open.writer.id);
+                }
+            }
+            Subject::File(file) => self.release_file(open, file),
+        }
+    }
+
+    /// Bytes that came through a mapping after the last close: the only ones whose error nobody
+    /// can be told.
+    fn judge_mapped_writes(self: &Arc<Self>, open: &WriterHandle) {
+        let shared = Arc::clone(self);
+        let name = match &open.subject {
+            Subject::File(file) => file.state.lock().name.clone().unwrap_or_default().display().to_string(),
+            Subject::Block(_, cid) => cid.to_string(),
+        };
+        let done: Done = Box::new(move |result| {
+            if let Err(error) = result {
+                shared.metrics().add(Count::MappedWritesLost, 1);
+                warn!(name, %error, "bytes written through a mapping after the last close are lost");
+            }
+        });
+        self.judge(&open.subject, &open.writer, Occasion::Release, done);
+    }
+
+    fn release_file(&self, open: &WriterHandle, file: &Arc<File>) {
+        let mut tables = self.tables.lock();
+        let (last, last_writer) = {
+            let mut state = file.state.lock();
+            state.handles -= 1;
+            state.writers -= u32::from(open.writes);
+            (state.handles == 0, open.writes && state.writers == 0)
+        };
+        let mut writer = open.writer.state.lock();
+        let per_handle = file.shared_writer().is_none();
+        let temporary = !per_handle && file.temporary() == Some(true);
+        if (per_handle || (last_writer && !temporary))
+            && let Some(made) = writer.made.take()
+        {
+            tables.claims.give_up(&made, open.writer.id);
+        }
+        let unstored = writer.refused.is_some() || (writer.fresh && writer.len() > 0 && !temporary);
+        if !per_handle && last_writer && unstored && !writer.committing {
+            // What could not be stored leaves no name behind.
+            writer.refused = None;
+            writer.discard();
+            let name = file.state.lock().name.clone();
+            if let Some(name) = name {
+                tables.detach(file, &name);
+            }
+        }
+        if last {
+            writer.rest();
+            if let Some(cid) = file.cid() {
+                tables.unstage(file, cid.key());
+                if !writer.committing {
+                    file.state.lock().name = None;
+                }
+            } else if file.state.lock().name.is_none() {
+                writer.discard();
+            }
+        }
+    }
+}
