@@ -181,7 +181,9 @@ impl Engine {
     fn damaged(&self, key: &Key) -> Error {
         self.verified.lock().remove(key);
         self.metrics.add(Count::DamagedReads, 1);
-        let cid = canonical(key, CidForm::Unknown);
+        // As the listing names it, so that it can be found there.
+        let meta = self.datastore.stat(key).ok().flatten();
+        let cid = canonical(key, meta.map_or(CidForm::Unknown, |meta| meta.cid_form));
         error!(cid, "the stored bytes of this block are damaged");
         Error::Damaged { cid }
     }
