@@ -58,12 +58,10 @@ impl Shared {
         match meaning {
             Meaning::Control => Err(Error::NotPermitted { what: "the control directory cannot be replaced" }),
             Meaning::Block(cid, attr) => {
-                let entry = self.block_entry(cid.key(), cid.form(), name, attr);
-                Ok((entry, self.open(entry.attr.ino, intent, caller)?))
+                self.open_existing(self.block_entry(cid.key(), cid.form(), name, attr), intent, caller)
             }
             Meaning::Staged(_, file) | Meaning::Plain(Some(file)) => {
-                let entry = self.file_entry(&file);
-                Ok((entry, self.open(entry.attr.ino, intent, caller)?))
+                self.open_existing(self.file_entry(&file), intent, caller)
             }
             Meaning::Absent(cid) => {
                 self.check_room()?;
@@ -89,6 +87,28 @@ impl Shared {
                 self.open_created(&file, intent, caller)
             }
         }
+    }
+
+    /// Opens what has come to be since the kernel looked for it.
+    fn open_existing(
+        self: &Arc<Self>,
+        entry: Entry,
+        intent: OpenIntent,
+        caller: Caller,
+    ) -> Result<(Entry, Opened)> {
+        let opened = self.open(entry.attr.ino, intent, caller).and_then(|opened| {
+            if opened.passthrough.is_none() {
+                return Ok(opened);
+            }
+            // The answer to a creation cannot say which file the other handles are read from, and
+            // the kernel refuses one that differs. Asked again it looks up, and opens.
+            self.release(opened.handle);
+            Err(Error::Stale)
+        });
+        if opened.is_err() {
+            self.inodes.lock().forget(entry.attr.ino, 1);
+        }
+        Ok((entry, opened?))
     }
 
     fn check_room(&self) -> Result<()> {
