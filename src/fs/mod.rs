@@ -227,8 +227,8 @@ impl Filesystem {
     }
 
     /// Whether the caller may do this: read, or change as well.
-    pub fn access(&self, caller: Caller, change: bool) -> Result<()> {
-        if change && !self.shared.is_owner(caller) { Err(Error::AccessDenied) } else { Ok(()) }
+    pub fn access(&self, ino: Ino, caller: Caller, change: bool) -> Result<()> {
+        self.shared.access(ino, caller, change)
     }
 
     /// Closes the store: everything acknowledged is durable, the engine closed, the lock released.

@@ -257,9 +257,9 @@ impl fuser::Filesystem for Adapter {
         });
     }
 
-    fn access(&self, request: &Request, _: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+    fn access(&self, request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
         let change = mask.contains(AccessFlags::W_OK);
-        let call = |fs: &Filesystem| fs.access(caller(request), change);
+        let call = |fs: &Filesystem| fs.access(ino.0, caller(request), change);
         self.ask(asked(Op::Access, request, None), reply, call, |reply, ()| reply.ok());
     }
 
