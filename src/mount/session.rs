@@ -76,7 +76,7 @@ fn start(gate: &Arc<Gate>, options: &ServeOptions, passthrough: bool) -> Result<
             Error::MountFailed { path: options.mount_point.clone(), why, hint: String::new() }
         })?;
     let notifier = Notifier::start(session.notifier())?;
-    gate.pass(crate::metrics::Op::Other, |fs| fs.set_kernel_cache(Box::new(notifier)));
+    gate.connect(Box::new(notifier));
 
     let (sender, events) = mpsc::channel();
     let on_signal = sender.clone();

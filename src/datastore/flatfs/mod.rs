@@ -16,6 +16,8 @@ mod put;
 mod sharding;
 mod shards;
 mod temp;
+#[cfg(test)]
+mod tests;
 mod unsynced;
 mod usage;
 

@@ -28,6 +28,7 @@ use self::shard::Loaded;
 use self::slot::{Slot, State};
 use super::disk::{Disk, PendingNames};
 use crate::block::{CidForm, Key};
+use crate::sys::errno;
 use crate::sys::files::Dir;
 use crate::{Error, Result};
 
@@ -186,7 +187,7 @@ impl Forms {
                 self.loaded(index, &mut state)?.settle(length);
                 Ok(())
             }
-            Ok(()) => Err(self.error("sync", &name, io::Error::from_raw_os_error(libc::EIO))),
+            Ok(()) => Err(self.error("sync", &name, io::Error::from_raw_os_error(errno::EIO))),
             Err(error) => {
                 let forgotten = state.roll_back(&file);
                 self.cached_records.fetch_sub(forgotten, Ordering::Relaxed);

@@ -1,0 +1,161 @@
+# shellcheck shell=bash
+# What the scripts share. It is sourced, never run.
+#
+# A script that sources this file has the repository's root in `repository`, and an environment in
+# which numbers and orders do not depend on the user's language.
+
+# shellcheck disable=SC2034 # used by the scripts
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+export LC_ALL=C
+
+# The program's own variables would change what the scripts do.
+while IFS= read -r variable; do
+    unset "$variable"
+done < <(compgen -e | grep -E '^(BACKEND|DATA_PATH|IPFS_PERSIST_MOUNT_.*)$' || true)
+
+say() {
+    printf '%s\n' "$*"
+}
+
+# fail MESSAGE [WHAT TO DO]
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    if [ $# -gt 1 ]; then
+        printf 'hint: %s\n' "$2" >&2
+    fi
+    exit 1
+}
+
+# misuse MESSAGE: the arguments are wrong.
+misuse() {
+    printf 'error: %s\nhint: scripts/%s --help\n' "$1" "$(basename "$0")" >&2
+    exit 2
+}
+
+# The time in microseconds.
+now() {
+    printf '%s' "${EPOCHREALTIME/./}"
+}
+
+# seconds_since TIME: with one decimal.
+seconds_since() {
+    local tenths=$(((${EPOCHREALTIME/./} - $1) / 100000))
+    printf '%d.%d s' $((tenths / 10)) $((tenths % 10))
+}
+
+# in_mb BYTES
+in_mb() {
+    printf '%d.%d MB' $(($1 / 1000000)) $(($1 / 100000 % 10))
+}
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+# A target directory outside of the checkout, so that the next clone builds only what is new.
+choose_target_dir() {
+    local cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
+    if [ -z "${CARGO_TARGET_DIR:-}" ]; then
+        CARGO_TARGET_DIR=${cache:+$cache/ipfs-persist-mount/target}
+        CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$repository/target}
+    fi
+    mkdir -p "$CARGO_TARGET_DIR" || fail "cannot make $CARGO_TARGET_DIR" "set CARGO_TARGET_DIR to a directory that you can write to"
+    CARGO_TARGET_DIR=$(cd "$CARGO_TARGET_DIR" && pwd)
+    export CARGO_TARGET_DIR
+}
+
+# The cargo that is there must be able to build the program.
+check_cargo() {
+    if ! has cargo && [ -x "${CARGO_HOME:-${HOME:-}/.cargo}/bin/cargo" ]; then
+        PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+    fi
+    has cargo || fail "cargo is not installed" "install Rust with rustup (https://rustup.rs), then start this script again"
+    local wanted found oldest
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$repository/Cargo.toml")
+    found=$(cargo --version | cut -d ' ' -f 2)
+    oldest=$(printf '%s\n%s\n' "$wanted" "${found%%-*}" | sort -V | sed -n 1p)
+    if [ "$oldest" != "$wanted" ]; then
+        fail "cargo $found is too old: the program needs Rust $wanted" "rustup update stable"
+    fi
+}
+
+# The kernel's side of FUSE must be there; no package brings it.
+check_fuse_device() {
+    local why hint="load the kernel module with \`modprobe fuse\`; a container needs \`--device /dev/fuse --cap-add SYS_ADMIN\`"
+    [ -e /dev/fuse ] || fail "/dev/fuse is missing, so nothing can be mounted" "$hint"
+    # Opening it, since permissions alone do not tell what a container allows.
+    if ! why=$( (: <>/dev/fuse) 2>&1); then
+        if [ "$(id -u)" != 0 ]; then
+            hint="as root: chmod 666 /dev/fuse"
+        fi
+        fail "/dev/fuse cannot be opened: ${why##*: }" "$hint"
+    fi
+}
+
+# need COMMAND:PACKAGE...: installs the packages of the commands that are missing.
+need() {
+    local pair missing=()
+    for pair in "$@"; do
+        if ! has "${pair%%:*}" && [ ! -x "/usr/sbin/${pair%%:*}" ] && [ ! -x "/sbin/${pair%%:*}" ]; then
+            missing+=("${pair#*:}")
+        fi
+    done
+    if [ ${#missing[@]} -eq 0 ]; then
+        return
+    fi
+    local as_root=() packages="${missing[*]}"
+    has apt-get || fail "these packages are missing (Debian's names): $packages" "install them with this system's package manager"
+    if [ "$(id -u)" != 0 ]; then
+        has sudo || fail "these packages are missing: $packages" "as root: apt-get update && apt-get install $packages"
+        as_root=(sudo)
+        if [ ! -t 0 ]; then
+            as_root+=(--non-interactive)
+        fi
+    fi
+    say "Installing $packages"
+    # Word splitting is wanted: a command may need more than one package.
+    # shellcheck disable=SC2086
+    if ! "${as_root[@]}" apt-get update --quiet=2 ||
+        ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+            apt-get install --quiet=2 --yes --no-install-recommends $packages </dev/null; then
+        fail "could not install $packages" "as root: apt-get update && apt-get install $packages"
+    fi
+}
+
+# alone COMMAND...: runs it while no other script builds or tests in the same target directory, where
+# another clone would replace the program under its hands.
+alone() {
+    local lock=$CARGO_TARGET_DIR/.scripts-lock
+    flock --nonblock "$lock" true || say "Waiting for another run in $CARGO_TARGET_DIR"
+    flock --close "$lock" "$@"
+}
+
+# build_program FILE: builds the program and copies it there.
+build_program() {
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    alone bash -c 'cd "$1" && cargo build --release --locked && cp "$2" "$3"' build \
+        "$repository" "$CARGO_TARGET_DIR/release/ipfs-persist-mount" "$1" </dev/null
+}
+
+# mounts_below DIR: mounts of the program in a directory, the newest first.
+mounts_below() {
+    # The mount table writes a space as \040.
+    DIR=${1// /\\040} awk '
+        {
+            for (separator = 7; separator < NF && $separator != "-"; separator++);
+            if ($(separator + 1) == "fuse.ipfs-persist-mount" && index($5, ENVIRON["DIR"] "/") == 1) {
+                mount[++count] = $5
+            }
+        }
+        END { while (count) print mount[count--] }' /proc/self/mountinfo
+}
+
+# detach_below DIR: detaches whatever mounts_below shows, whoever is using it.
+detach_below() {
+    local mount
+    while IFS= read -r mount; do
+        mount=$(printf '%b' "$mount")
+        umount --lazy "$mount" 2>/dev/null || fusermount3 -u -z "$mount" 2>/dev/null || true
+    done < <(mounts_below "$1")
+}
