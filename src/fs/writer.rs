@@ -283,6 +283,16 @@ impl WriterState {
         }
     }
 
+    /// Makes sure that a stored content can be read after its block has been removed.
+    pub fn pin(&mut self, key: &Key, store: &Blockstore) -> Result<()> {
+        match &mut self.content {
+            Content::Stored { key: stored, open, .. } if stored == key => {
+                opened(key, open, store).map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Nobody has it open: nothing needs to be kept but what the content stands for.
     pub fn rest(&mut self) {
         if let Content::Stored { open, .. } = &mut self.content {
