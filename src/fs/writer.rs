@@ -270,15 +270,18 @@ impl WriterState {
     }
 
     /// The block has reached the store: memory is given back, unless more was written meanwhile.
+    /// An identity CID is stored nowhere, and its few bytes stay here.
     pub fn arrived(&mut self, block: &Block) {
         if let Content::Frozen(frozen) = &self.content
             && frozen.key() == block.key()
         {
-            self.content = Content::Stored {
-                key: block.key().clone(),
-                size_bytes: block.bytes().len() as u64,
-                open: None,
-            };
+            if !block.key().is_identity() {
+                self.content = Content::Stored {
+                    key: block.key().clone(),
+                    size_bytes: block.bytes().len() as u64,
+                    open: None,
+                };
+            }
             self.charge.clear();
         }
     }
