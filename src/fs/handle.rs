@@ -119,6 +119,12 @@ impl Handles {
         })
     }
 
+    /// Everything that is open and may have a writer.
+    pub fn writers(&self) -> Vec<Arc<Open>> {
+        let open = self.open.read();
+        open.values().filter(|open| matches!(***open, Open::Writer(_))).map(Arc::clone).collect()
+    }
+
     /// How many are open.
     pub fn len(&self) -> usize {
         self.open.read().len()
