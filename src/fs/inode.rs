@@ -5,7 +5,7 @@
 //! numbers of a reserved range that are never used twice. A block gets another number where the
 //! kernel must not mix handles: what it caches of an inode it gives to all of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -26,6 +26,9 @@ const BLOCK_MASK: Ino = (1 << 60) - 1;
 /// Set in the number of a block whose own number another block has: such numbers last only while
 /// the kernel remembers them.
 const COLLISION_BIT: Ino = 1 << 60;
+/// Most blocks of which is remembered that their next inodes are served through the mount. Beyond,
+/// all are forgotten: they are then served in the fastest way until somebody may map them again.
+const THROUGH_MOUNT_MAX: usize = 4096;
 
 /// What an inode number stands for.
 #[derive(Debug, Clone)]
@@ -51,7 +54,7 @@ pub enum Standing {
     Retired,
 }
 
-/// How new opens of a block are served; of a retired inode, how its successor will serve them.
+/// How the inode of a block is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// In whichever way is fastest.
@@ -89,14 +92,6 @@ impl Known {
             _ => false,
         }
     }
-
-    /// How an inode is to serve that takes the place of this one.
-    fn access_after(&self, wanted: &Key) -> Access {
-        match &self.node {
-            Node::Block { key, access, .. } if key == wanted => *access,
-            _ => Access::Any,
-        }
-    }
 }
 
 /// The number that a key gives by itself, before collisions.
@@ -113,6 +108,9 @@ pub struct InodeTable {
     known: HashMap<Ino, Known>,
     /// Blocks that could not have their natural number.
     collided: HashMap<Key, Ino>,
+    /// Blocks whose next inodes the kernel may not serve itself. Kept apart from the inodes, for
+    /// the kernel may forget the last one of a block just before it asks for the next.
+    through_mount: HashSet<Key>,
     next_file: Ino,
     next_collision: Ino,
     number: fn(&Key) -> u64,
@@ -125,6 +123,7 @@ impl InodeTable {
         Self {
             known: HashMap::new(),
             collided: HashMap::new(),
+            through_mount: HashSet::new(),
             next_file: FILE_BASE,
             next_collision: BLOCK_BIT | COLLISION_BIT,
             number,
@@ -164,15 +163,14 @@ impl InodeTable {
     /// Notes that the kernel is told of a block by a name once more, and returns its number.
     pub fn remember_block(&mut self, key: &Key, form: CidForm, name: &OsStr) -> Ino {
         let natural = self.block_number(key);
-        let (ino, access) = match self.known.get(&natural) {
-            Some(known) if !known.is_current(key) => {
-                let access = known.access_after(key);
-                self.next_collision += 1;
-                self.collided.insert(key.clone(), self.next_collision);
-                (self.next_collision, access)
-            }
-            _ => (natural, Access::Any),
+        let ino = if self.known.get(&natural).is_some_and(|known| !known.is_current(key)) {
+            self.next_collision += 1;
+            self.collided.insert(key.clone(), self.next_collision);
+            self.next_collision
+        } else {
+            natural
         };
+        let access = if self.through_mount.contains(key) { Access::ThroughMount } else { Access::Any };
         let name = self.name_hasher.hash_one(name);
         let known = self.known.entry(ino).or_insert_with(|| Known::block(key, access));
         if let Node::Block { form: known_form, .. } = &mut known.node
@@ -192,10 +190,21 @@ impl InodeTable {
     /// Lets a block that the kernel knows have another inode from now on; who has the present one
     /// open keeps it. Returns the number of that.
     pub fn retire(&mut self, key: &Key, next: Access) -> Option<Ino> {
+        match next {
+            Access::Any => {
+                self.through_mount.remove(key);
+            }
+            Access::ThroughMount => {
+                if self.through_mount.len() >= THROUGH_MOUNT_MAX {
+                    self.through_mount.clear();
+                }
+                self.through_mount.insert(key.clone());
+            }
+        }
         let ino = self.block_number(key);
         let known = self.known.get_mut(&ino).filter(|known| known.is_current(key))?;
-        if let Node::Block { standing, access, .. } = &mut known.node {
-            (*standing, *access) = (Standing::Retired, next);
+        if let Node::Block { standing, .. } = &mut known.node {
+            *standing = Standing::Retired;
         }
         Some(ino)
     }
