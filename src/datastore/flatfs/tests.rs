@@ -26,7 +26,7 @@ impl Recorder {
         {
             if *countdown == 0 {
                 self.steps.lock().push(format!("failed {start}"));
-                return Err(io::Error::from_raw_os_error(libc::EIO));
+                return Err(io::Error::from_raw_os_error(crate::sys::errno::EIO));
             }
             *countdown -= 1;
         }
