@@ -82,10 +82,15 @@ check_cargo() {
 
 # The kernel's side of FUSE must be there; no package brings it.
 check_fuse_device() {
-    local hint="load the kernel module with \`modprobe fuse\`; a container needs \`--device /dev/fuse --cap-add SYS_ADMIN\`"
+    local why hint="load the kernel module with \`modprobe fuse\`; a container needs \`--device /dev/fuse --cap-add SYS_ADMIN\`"
     [ -e /dev/fuse ] || fail "/dev/fuse is missing, so nothing can be mounted" "$hint"
     # Opening it, since permissions alone do not tell what a container allows.
-    (: <>/dev/fuse) 2>/dev/null || fail "/dev/fuse cannot be opened" "$hint"
+    if ! why=$( (: <>/dev/fuse) 2>&1); then
+        if [ "$(id -u)" != 0 ]; then
+            hint="as root: chmod 666 /dev/fuse"
+        fi
+        fail "/dev/fuse cannot be opened: ${why##*: }" "$hint"
+    fi
 }
 
 # need COMMAND:PACKAGE...: installs the packages of the commands that are missing.
@@ -118,15 +123,19 @@ need() {
     fi
 }
 
-# Builds the program and copies it to FILE. One build at a time, so that another clone that shares
-# the target directory cannot replace the program between the two.
+# alone COMMAND...: runs it while no other script builds or tests in the same target directory, where
+# another clone would replace the program under its hands.
+alone() {
+    local lock=$CARGO_TARGET_DIR/.scripts-lock
+    flock --nonblock "$lock" true || say "Waiting for another run in $CARGO_TARGET_DIR"
+    flock --close "$lock" "$@"
+}
+
+# build_program FILE: builds the program and copies it there.
 build_program() {
-    (
-        flock --nonblock 9 || { say "Waiting for another build in $CARGO_TARGET_DIR" && flock 9; }
-        cd "$repository" &&
-            cargo build --release --locked --bin ipfs-persist-mount </dev/null 9>&- &&
-            cp "$CARGO_TARGET_DIR/release/ipfs-persist-mount" "$1"
-    ) 9>"$CARGO_TARGET_DIR/.scripts-lock"
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    alone bash -c 'cd "$1" && cargo build --release --locked && cp "$2" "$3"' build \
+        "$repository" "$CARGO_TARGET_DIR/release/ipfs-persist-mount" "$1" </dev/null
 }
 
 # mounts_below DIR: mounts of the program in a directory, the newest first.

@@ -83,7 +83,7 @@ clean_up() {
         say "still mounted: $mnt" >&2
     elif [ $finished = yes ]; then
         if [ $keep = yes ]; then
-            rm -rf "$logs" "$lists"
+            rm -rf "$logs" "$lists" "$program"
         else
             rm -rf "$work"
         fi

@@ -82,10 +82,21 @@ pub enum Op {
     Fallocate,
     Ioctl,
     Xattr,
-    Other,
+    Lseek,
+    CopyFileRange,
+    Mknod,
+    Mkdir,
+    Symlink,
+    Link,
+    Rmdir,
 }
 
 impl Op {
+    /// The name it is counted and spoken of under.
+    pub fn name(self) -> &'static str {
+        Self::ROWS.get(self as usize).map_or("unknown", |row| row.1)
+    }
+
     /// Every request with the name it is counted under.
     pub const ROWS: &'static [(Op, &'static str)] = &[
         (Op::Lookup, "lookup"),
@@ -112,7 +123,13 @@ impl Op {
         (Op::Fallocate, "fallocate"),
         (Op::Ioctl, "ioctl"),
         (Op::Xattr, "xattr"),
-        (Op::Other, "other"),
+        (Op::Lseek, "lseek"),
+        (Op::CopyFileRange, "copy_file_range"),
+        (Op::Mknod, "mknod"),
+        (Op::Mkdir, "mkdir"),
+        (Op::Symlink, "symlink"),
+        (Op::Link, "link"),
+        (Op::Rmdir, "rmdir"),
     ];
 }
 

@@ -1,13 +1,16 @@
 //! Reading and writing open files, and changing attributes.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use super::core::Shared;
+use super::file::File;
 use super::handle::{Open, Subject, WriterHandle};
 use super::inode::Node;
 use super::staging::STAGING_WAIT;
-use super::types::{AttrChange, Caller, Entry, Handle, Ino};
+use super::types::{AttrChange, Caller, Done, Entry, Handle, Ino};
+use super::verdict::Occasion;
+use super::writer::Writer;
 use crate::{Error, Result};
 
 impl Shared {
@@ -20,7 +23,7 @@ impl Shared {
         with: impl FnOnce(&[u8]) -> R,
     ) -> Result<R> {
         match &*self.handles.get(handle)? {
-            Open::Block(block) => self.store.read_with(block, offset, length, with),
+            Open::Block(_, block) => self.store.read_with(block, offset, length, with),
             Open::Bytes(bytes) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 let end = start.saturating_add(length).min(bytes.len());
@@ -96,7 +99,7 @@ impl Shared {
 
     /// Changes attributes; says what they are then.
     pub(super) fn setattr(
-        &self,
+        self: &Arc<Self>,
         ino: Ino,
         handle: Option<Handle>,
         change: &AttrChange,
@@ -124,6 +127,9 @@ impl Shared {
                     if shrunk && size == 0 && file.shared_writer().is_some() {
                         self.tables.lock().set_alias(&file, None);
                     }
+                    if handle.is_none() && file.state.lock().writers == 0 {
+                        self.judge_truncation(&file, &writer)?;
+                    }
                 }
                 file.change(change);
                 let committed = file.state.lock().committed;
@@ -144,22 +150,31 @@ impl Shared {
                 }
             }
         }
-        self.getattr(ino)
+        self.getattr(ino, handle)
     }
 
-    fn set_len(&self, writer: &super::writer::Writer, size: u64) -> Result<bool> {
+    fn set_len(&self, writer: &Writer, size: u64) -> Result<bool> {
         let mut state = writer.state.lock();
         let shrunk = size < state.len();
         state.set_len(size, &self.room())?;
         Ok(shrunk)
     }
 
-    fn writer_for_truncation(
-        &self,
-        ino: Ino,
-        handle: Option<Handle>,
-        caller: Caller,
-    ) -> Result<Arc<super::writer::Writer>> {
+    /// Stores what truncate(2) has left: nobody has the file open to write, so no close will.
+    fn judge_truncation(self: &Arc<Self>, file: &Arc<File>, writer: &Arc<Writer>) -> Result<()> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let subject = Subject::File(Arc::clone(file));
+        let told: Done = Box::new(move |result| {
+            // The receiver waits below and cannot have gone.
+            let _ = sender.send(result);
+        });
+        self.judge(&subject, writer, Occasion::Truncation, told);
+        receiver
+            .recv()
+            .map_err(|_| Error::Internal { what: "a truncation was dropped without an answer".into() })?
+    }
+
+    fn writer_for_truncation(&self, ino: Ino, handle: Option<Handle>, caller: Caller) -> Result<Arc<Writer>> {
         let open = match handle {
             Some(handle) => self.handles.get(handle)?,
             None => self
@@ -183,7 +198,7 @@ impl Shared {
                 return state.set_len(0, &self.room());
             }
         }
-        if self.getattr(ino)?.attr.size_bytes == size {
+        if self.getattr(ino, handle)?.attr.size_bytes == size {
             return Ok(());
         }
         Err(Error::NotPermitted { what: "a stored block cannot change its length" })

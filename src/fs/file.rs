@@ -43,6 +43,9 @@ pub struct FileState {
     pub name: Option<OsString>,
     /// Whether a block was committed under its CID name, so that the name now means the block.
     pub committed: bool,
+    /// The CID that an ordinary name was renamed to: what is written from then on through open
+    /// handles must be that block still.
+    pub became: Option<Cid>,
     /// The block that an alias stands for, counted in the table of aliases.
     pub alias_of: Option<Key>,
     /// Open handles.
@@ -64,6 +67,7 @@ impl File {
         let state = FileState {
             name: Some(name),
             committed: false,
+            became: None,
             alias_of: None,
             handles: 0,
             writers: 0,
@@ -140,10 +144,17 @@ impl File {
         state.ctime = SystemTime::now();
     }
 
-    /// Whether its present name is one that tools give to files they will rename.
-    pub fn is_temporary(&self) -> bool {
+    /// Whether a block that is stored now may be taken back when more is written. Under an ordinary
+    /// name it belongs to one open handle or to nobody: another may have been told of it.
+    pub fn may_take_back(&self) -> bool {
+        self.shared_writer().is_none() || self.temporary() == Some(true) || self.state.lock().writers == 1
+    }
+
+    /// Whether its present name is one that tools give to files they will rename; `None` once it has
+    /// no name.
+    pub fn temporary(&self) -> Option<bool> {
         use std::os::unix::ffi::OsStrExt;
-        self.state.lock().name.as_ref().is_some_and(|name| is_temporary(name.as_bytes()))
+        self.state.lock().name.as_ref().map(|name| is_temporary(name.as_bytes()))
     }
 }
 

@@ -68,7 +68,7 @@ impl Shared {
         };
         let mut writer = open.writer.state.lock();
         let per_handle = file.shared_writer().is_none();
-        let temporary = !per_handle && file.is_temporary();
+        let temporary = !per_handle && file.temporary() == Some(true);
         if (per_handle || (last_writer && !temporary))
             && let Some(made) = writer.made.take()
         {

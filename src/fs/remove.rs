@@ -24,7 +24,7 @@ impl Shared {
         };
         match meaning {
             Meaning::Control => Err(Error::NotPermitted { what: "the control directory cannot be removed" }),
-            Meaning::Block(cid, _) => self.unlink_block(cid.key()),
+            Meaning::Block(cid, _) => self.unlink_block(cid.key(), name),
             Meaning::Staged(cid, file) => {
                 self.tables.lock().unstage(&file, cid.key());
                 file.state.lock().name = None;
@@ -38,7 +38,7 @@ impl Shared {
         }
     }
 
-    fn unlink_block(&self, key: &Key) -> Result<()> {
+    fn unlink_block(&self, key: &Key, name: &OsStr) -> Result<()> {
         if key.is_identity() {
             return Err(Error::NotPermitted {
                 what: "an identity CID holds its own bytes and cannot be removed",
@@ -61,6 +61,7 @@ impl Shared {
             staged.state.lock().committed = true;
         }
         drop(tables);
+        self.inodes.lock().name_removed(key, name);
         self.block_gone(key);
         Ok(())
     }
@@ -68,16 +69,18 @@ impl Shared {
     pub(super) fn unlink_plain(&self, file: &Arc<File>, name: &OsStr) {
         // A block that exists only because a temporary file was synced goes with its name; any
         // other is no longer this writer's to take back.
-        let temporary = file.is_temporary();
-        self.tables.lock().detach(file, name);
+        let mut tables = self.tables.lock();
+        let temporary = file.temporary() == Some(true);
+        tables.detach(file, name);
         let Some(writer) = file.shared_writer() else {
             return;
         };
         if temporary {
-            self.take_back(writer);
-        } else if let Some(made) = writer.state.lock().made.clone() {
-            self.keep(&made, writer);
+            self.take_back(&mut tables, writer);
+        } else if let Some(made) = writer.state.lock().made.take() {
+            tables.claims.give_up(&made, writer.id);
         }
+        drop(tables);
         if file.state.lock().handles == 0 {
             writer.state.lock().discard();
         }

@@ -116,8 +116,9 @@ impl Shared {
     fn rename_to_cid(self: &Arc<Self>, rename: Rename, cid: Cid, done: Done) {
         let shared = Arc::clone(self);
         let (file, writer) = (Arc::clone(&rename.file), Arc::clone(&rename.writer));
+        let became = cid.clone();
         let settled: Done = Box::new(move |result| {
-            done(result.map(|()| shared.end_name(&rename)));
+            done(result.map(|()| shared.end_name(&rename, became)));
         });
         self.commit_as(&file, &writer, cid, settled);
     }
@@ -143,11 +144,12 @@ impl Shared {
     }
 
     /// The bytes have become a block under its CID: the other name ends, the block stays.
-    fn end_name(&self, rename: &Rename) {
+    fn end_name(&self, rename: &Rename, became: Cid) {
         let made = rename.writer.state.lock().made.take();
         if let Some(made) = made {
             self.keep(&made, &rename.writer);
         }
+        rename.file.state.lock().became = Some(became);
         self.tables.lock().detach(&rename.file, &rename.from);
         if rename.file.state.lock().handles == 0 {
             rename.writer.state.lock().discard();

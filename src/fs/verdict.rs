@@ -9,6 +9,8 @@ use tracing::{debug, warn};
 use super::core::Shared;
 use super::file::{File, Naming};
 use super::handle::{Open, Subject};
+use super::inode::Access;
+use super::tables::Tables;
 use super::types::{Done, Handle};
 use super::writer::{Content, Target, Writer, WriterState};
 use crate::block::{Block, Cid, Key, digest_of};
@@ -27,6 +29,15 @@ pub enum Occasion {
     Release,
     /// The name becomes one under which bytes are stored.
     Rename,
+    /// A truncation by path of a file that nobody has open to write, so that no close will come.
+    Truncation,
+}
+
+impl Occasion {
+    /// Whether the bytes are no open handle's, so that nobody is left who could write them again.
+    fn is_by_name(self) -> bool {
+        self == Occasion::Rename || self == Occasion::Truncation
+    }
 }
 
 /// A block on its way, and who is told.
@@ -34,6 +45,7 @@ struct Commit {
     subject: Subject,
     writer: Arc<Writer>,
     block: Block,
+    occasion: Occasion,
     done: Done,
 }
 
@@ -62,7 +74,7 @@ impl Shared {
         let mut state = writer.state.lock();
         if let Some(error) = state.refused.clone() {
             drop(state);
-            self.take_back(writer);
+            self.take_back_of(subject, writer);
             return done(Err(error));
         }
         if state.committing {
@@ -78,8 +90,10 @@ impl Shared {
             drop(state);
             return done(Ok(()));
         };
+        let repeated = state.wrong && !state.fresh;
         state.fresh = false;
         state.judged = true;
+        state.wrong = false;
         let frozen = match &state.content {
             Content::Rewrite { expected, length } => match rewritten(subject, expected, *length) {
                 Ok(block) => block.map_or(Ok(None), |()| self.rewrite_block(subject, expected).map(Some)),
@@ -97,18 +111,20 @@ impl Shared {
             Ok(Some(block)) => {
                 state.committing = true;
                 drop(state);
-                self.commit(Commit { subject: subject.clone(), writer: Arc::clone(writer), block, done });
+                let (subject, writer) = (subject.clone(), Arc::clone(writer));
+                self.commit(Commit { subject, writer, block, occasion, done });
             }
             Ok(None) => {
                 drop(state);
                 done(Ok(()));
             }
             Err(error) => {
-                drop(state);
-                if matches!(error, Error::Mismatch { .. } | Error::Differs { .. }) {
+                state.wrong = matches!(error, Error::Mismatch { .. } | Error::Differs { .. });
+                if state.wrong && !repeated {
                     self.metrics().add(Count::Mismatches, 1);
                 }
-                self.take_back(writer);
+                drop(state);
+                self.take_back_of(subject, writer);
                 done(Err(error));
             }
         }
@@ -117,23 +133,26 @@ impl Shared {
     /// Whether a verdict is due, and on what.
     fn due(&self, subject: &Subject, state: &WriterState, occasion: Occasion) -> Option<Target> {
         let file = match subject {
-            Subject::Block(_, cid) => return state.fresh.then(|| Target::Cid(cid.clone())),
+            Subject::Block(_, cid) => return (state.fresh || state.wrong).then(|| Target::Cid(cid.clone())),
             Subject::File(file) => file,
         };
-        file.state.lock().name.as_ref()?;
+        if let Some(cid) = &file.state.lock().became {
+            return (state.fresh || state.wrong).then(|| Target::Cid(cid.clone()));
+        }
+        // Asked once: a file that loses its name meanwhile is not one under an ordinary name.
+        let temporary = file.temporary()?;
         match &file.naming {
             Naming::Cid(cid) => {
                 let due = if state.len() == 0 {
                     // No bytes at all are a block only under the CID of the empty block.
                     !state.judged && is_empty_block(cid.key())
                 } else {
-                    state.fresh
+                    state.fresh || state.wrong
                 };
                 due.then(|| Target::Cid(cid.clone()))
             }
             Naming::Plain(_) => {
-                let stored =
-                    occasion == Occasion::Fsync || occasion == Occasion::Rename || !file.is_temporary();
+                let stored = occasion == Occasion::Fsync || occasion == Occasion::Rename || !temporary;
                 (stored && state.fresh && state.len() > 0).then_some(Target::Any(self.options.cid_options))
             }
         }
@@ -161,7 +180,8 @@ impl Shared {
                 state.committing = true;
                 drop(state);
                 let subject = Subject::Block(file.ino, cid);
-                self.commit(Commit { subject, writer: Arc::clone(writer), block, done });
+                let (writer, occasion) = (Arc::clone(writer), Occasion::Rename);
+                self.commit(Commit { subject, writer, block, occasion, done });
             }
             Err(error) => {
                 drop(state);
@@ -198,14 +218,14 @@ impl Shared {
 
     /// The store has answered: names, claims, memory, then everybody who waits.
     fn settle(self: &Arc<Self>, commit: Commit, result: Result<Stored>) {
-        let Commit { subject, writer, block, done } = commit;
+        let Commit { subject, writer, block, occasion, done } = commit;
         let key = block.key();
         let answer = match result {
             Ok(stored) => {
                 self.settle_names(&subject, &writer, &block, stored);
                 match stored {
                     Stored::New => self.listing_changed(),
-                    Stored::Healed => self.block_healed(key),
+                    Stored::Healed => self.retire(key, Access::Any),
                     Stored::Already => {}
                 }
                 Ok(())
@@ -218,6 +238,8 @@ impl Shared {
                         tables.stand_off(key);
                     }
                 }
+                drop(tables);
+                self.take_back_of(&subject, &writer);
                 Err(error)
             }
         };
@@ -226,7 +248,10 @@ impl Shared {
             state.committing = false;
             match &answer {
                 Ok(()) => state.arrived(&block),
-                Err(_) => state.fresh = true,
+                // A name that was to change is as it was, and may be tried again.
+                Err(_) if occasion.is_by_name() => state.fresh = true,
+                // A handle that was told so stores nothing, also if there should be room later.
+                Err(error) => state.refuse_for_good(error.clone()),
             }
             std::mem::take(&mut state.waiting)
         };
@@ -245,7 +270,12 @@ impl Shared {
         let key = block.key();
         let mut tables = self.tables.lock();
         let made = !key.is_identity() && tables.claims.finish(key, writer.id, Some(stored));
-        let previous = std::mem::replace(&mut writer.state.lock().made, made.then(|| key.clone()));
+        let stays = matches!(subject, Subject::File(file) if !file.may_take_back());
+        if made && stays {
+            tables.claims.give_up(key, writer.id);
+        }
+        let kept = (made && !stays).then(|| key.clone());
+        let previous = std::mem::replace(&mut writer.state.lock().made, kept);
         let mut gone = Vec::new();
         let unnamed = matches!(subject, Subject::File(file) if file.state.lock().name.is_none());
         match subject {
@@ -274,9 +304,21 @@ impl Shared {
         }
     }
 
-    /// Removes the block that a writer's earlier close made, if nobody else has stored it since.
-    pub(super) fn take_back(&self, writer: &Writer) {
+    /// As [`Shared::take_back`], for a writer that was refused: its name stands for nothing now.
+    fn take_back_of(&self, subject: &Subject, writer: &Writer) {
         let mut tables = self.tables.lock();
+        if let Subject::File(file) = subject {
+            let made = writer.state.lock().made.clone();
+            let alias_of = file.state.lock().alias_of.clone();
+            if made.is_some() && made == alias_of {
+                tables.set_alias(file, None);
+            }
+        }
+        self.take_back(&mut tables, writer);
+    }
+
+    /// Removes the block that a writer's earlier close made, if nobody else has stored it since.
+    pub(super) fn take_back(&self, tables: &mut Tables, writer: &Writer) {
         let Some(key) = writer.state.lock().made.take() else {
             return;
         };

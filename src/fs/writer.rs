@@ -51,6 +51,10 @@ pub struct WriterState {
     pub fresh: bool,
     /// Whether any verdict has fallen.
     pub judged: bool,
+    /// Whether the last verdict was that the bytes are not the block. Every further close repeats it
+    /// until there are other bytes: the first may have been one of a child process that never looks,
+    /// and what close(2) answers with 0 must be stored.
+    pub wrong: bool,
     /// Why this writer stores nothing any more.
     pub refused: Option<Error>,
     /// Whether a block is on its way to the store.
@@ -98,6 +102,7 @@ impl Writer {
             content,
             fresh: false,
             judged: false,
+            wrong: false,
             refused: None,
             committing: false,
             waiting: Vec::new(),
@@ -172,6 +177,7 @@ impl WriterState {
         {
             *written = 0;
             self.fresh = false;
+            self.wrong = false;
             return Ok(());
         }
         if length == 0 {
@@ -181,6 +187,7 @@ impl WriterState {
             self.charge.clear();
             self.refused = None;
             self.judged = false;
+            self.wrong = false;
             self.fresh = false;
             return Ok(());
         }
@@ -288,6 +295,7 @@ impl WriterState {
         self.content = Content::Empty;
         self.charge.clear();
         self.fresh = false;
+        self.wrong = false;
     }
 
     /// The content as a draft of at least the present length, with memory for `length` bytes.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::RwLock;
 use tracing::{error, info};
 
-use crate::fs::{Filesystem, Refusals};
+use crate::fs::{Filesystem, KernelCache, Refusals};
 use crate::metrics::{Count, Metrics, Op};
 use crate::{Error, Result};
 
@@ -27,14 +27,14 @@ pub struct Gate {
 }
 
 /// Who asked what, for the record of refusals.
-#[derive(Debug, Clone)]
-pub struct Asked {
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
     /// The operation.
-    pub operation: &'static str,
+    pub op: Op,
     /// The asking thread.
     pub pid: u32,
     /// The name it was about, if the request has one.
-    pub name: Option<std::ffi::OsString>,
+    pub name: Option<&'a OsStr>,
 }
 
 impl Gate {
@@ -92,15 +92,22 @@ impl Gate {
     }
 
     /// Notes a refusal and gives its errno. What tools ask all the time is not noted.
-    pub fn refuse(&self, asked: &Asked, error: &Error) -> fuser::Errno {
+    pub fn refuse(&self, asked: &Asked<'_>, error: &Error) -> fuser::Errno {
         if !matches!(error, Error::NotFound | Error::Stale | Error::Exists) {
+            let (operation, pid) = (asked.op.name(), asked.pid);
             self.metrics.add(Count::Refusals, 1);
-            self.refusals.add(asked.pid, asked.operation, asked.name.as_deref(), error);
-            let name =
-                asked.name.as_deref().map(OsStr::display).map(|name| name.to_string()).unwrap_or_default();
-            info!(operation = asked.operation, name, pid = asked.pid, %error, "refused");
+            self.refusals.add(pid, operation, asked.name, error);
+            let name = asked.name.map(|name| name.display().to_string()).unwrap_or_default();
+            info!(operation, name, pid, %error, "refused");
         }
         fuser::Errno::from_i32(error.errno())
+    }
+
+    /// Connects the kernel's caches.
+    pub fn connect(&self, kernel: Box<dyn KernelCache>) {
+        if let Some(filesystem) = &*self.filesystem.read() {
+            filesystem.set_kernel_cache(kernel);
+        }
     }
 
     /// Whether the file system is still there, and its staged bytes if it is.

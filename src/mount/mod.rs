@@ -1,6 +1,7 @@
 //! The kernel's side: mounting, the fuser adapter, the session, unmounting.
 
 mod adapter;
+mod answer;
 mod attach;
 mod backing;
 mod detach;

@@ -16,7 +16,8 @@ const DEAD_MOUNTS_MAX: usize = 16;
 /// Checks the directory at `path`, and returns it absolute and without symbolic links.
 ///
 /// A mount of ours whose daemon is dead is detached first. `data_path`, which need not exist yet,
-/// must not come to lie inside the mount: the daemon would wait for itself.
+/// must not come to lie inside the mount, for the daemon would wait for itself, nor around it, for
+/// the mount would hide a part of the store from its own engine.
 pub fn check(path: &Path, allow_non_empty: bool, data_path: Option<&Path>) -> Result<PathBuf> {
     let mount_point = sys::resolve(path).map_err(|error| cannot_open(path, error))?;
     clear_dead_mounts(&mount_point, allow_non_empty)?;
@@ -118,11 +119,16 @@ fn check_directory(path: &Path, allow_non_empty: bool) -> Result<()> {
 }
 
 fn check_data_path(mount_point: &Path, data_path: &Path) -> Result<()> {
-    if !real_path_to_be(data_path)?.starts_with(mount_point) {
-        return Ok(());
+    let real = real_path_to_be(data_path)?;
+    if real.starts_with(mount_point) {
+        let why = format!("the data directory {} would be inside the mount", data_path.display());
+        return Err(refuse(mount_point, why, "choose a --data-path outside of the mount point"));
     }
-    let why = format!("the data directory {} would be inside the mount", data_path.display());
-    Err(refuse(mount_point, why, "choose a --data-path outside of the mount point"))
+    if mount_point.starts_with(&real) {
+        let why = format!("it is inside the data directory {}, and would hide a part of it", real.display());
+        return Err(refuse(mount_point, why, "choose a directory outside of the data directory"));
+    }
+    Ok(())
 }
 
 /// The path without symbolic links that a path has, or will have once it is made.
@@ -188,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_directory_in_the_mount_point_is_refused_however_it_is_spelled() {
+    fn a_data_directory_in_the_mount_point_or_around_it_is_refused_however_it_is_spelled() {
         let dir = tempfile::tempdir().unwrap();
         let mount_point = dir.path().join("mnt");
         fs::create_dir(&mount_point).unwrap();
@@ -197,7 +203,11 @@ mod tests {
             let data_path = dir.path().join(inside);
             assert!(why(check(&mount_point, false, Some(&data_path))).contains("inside"), "{inside}");
         }
-        for outside in ["data", "mnt2", "mnt/../data", "."] {
+        let inside = mount_point.join("deep");
+        fs::create_dir(&inside).unwrap();
+        assert!(why(check(&inside, false, Some(&mount_point))).contains("inside the data directory"));
+        fs::remove_dir(&inside).unwrap();
+        for outside in ["data", "mnt2", "mnt/../data", "other/mnt"] {
             check(&mount_point, false, Some(&dir.path().join(outside))).unwrap();
         }
     }

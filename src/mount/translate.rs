@@ -3,6 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use crate::fs::{Attr, Caching, Caller, Kind, OpenIntent, Validity};
+use crate::sys::Space;
+use crate::sys::open_flags::{FallocateFlags, OFlag};
+use crate::{Error, Result};
+
+/// Longest file name (statfs(2)).
+const NAME_BYTES_MAX: u32 = 255;
 
 /// How long the kernel may keep what never changes.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
@@ -68,7 +74,6 @@ pub fn caller(request: &fuser::Request) -> Caller {
 
 /// What open(2) asks for.
 pub fn intent(flags: i32) -> OpenIntent {
-    use crate::sys::open_flags::OFlag;
     let mode = fuser::OpenFlags(flags).acc_mode();
     let flags = OFlag::from_bits_truncate(flags);
     OpenIntent {
@@ -77,6 +82,25 @@ pub fn intent(flags: i32) -> OpenIntent {
         append: flags.contains(OFlag::O_APPEND),
         exclusive: flags.contains(OFlag::O_EXCL),
     }
+}
+
+/// Whether a reservation by fallocate(2) keeps the size. Holes cannot be made.
+pub fn fallocation(mode: i32) -> Result<bool> {
+    let flags = FallocateFlags::from_bits_retain(mode);
+    if (flags - FallocateFlags::FALLOC_FL_KEEP_SIZE).is_empty() {
+        Ok(flags.contains(FallocateFlags::FALLOC_FL_KEEP_SIZE))
+    } else {
+        Err(Error::NotSupported { what: "files can only be extended here" })
+    }
+}
+
+/// Answers statfs(2).
+pub fn statfs(space: &Space, reply: fuser::ReplyStatfs) {
+    let unit = space.block_bytes.max(1);
+    let (blocks, free) = (space.total_bytes / unit, space.free_bytes / unit);
+    let unit = u32::try_from(unit).unwrap_or(u32::MAX);
+    let (files, free_files) = (space.total_inodes, space.free_inodes);
+    reply.statfs(blocks, free, free, files, free_files, unit, NAME_BYTES_MAX, unit);
 }
 
 /// A time to set.

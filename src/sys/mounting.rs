@@ -5,9 +5,10 @@
 
 #![allow(unsafe_code)]
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -38,9 +39,20 @@ pub struct MountRequest<'a> {
     pub no_dir_atime: bool,
 }
 
-/// Opens /dev/fuse.
+/// The number of /dev/fuse (the kernel's admin-guide/devices.txt).
+const FUSE_DEVICE: (u64, u64) = (10, 229);
+
+/// Opens /dev/fuse. Something else of that name is an error here: the kernel would only say later
+/// that an argument is invalid.
 pub fn open_fuse_device() -> io::Result<OwnedFd> {
-    OpenOptions::new().read(true).write(true).open("/dev/fuse").map(File::into)
+    let file = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
+    let metadata = file.metadata()?;
+    let number = (nix::sys::stat::major(metadata.rdev()), nix::sys::stat::minor(metadata.rdev()));
+    if metadata.file_type().is_char_device() && number == FUSE_DEVICE {
+        Ok(file.into())
+    } else {
+        Err(io::Error::new(io::ErrorKind::NotFound, "what is there is not the FUSE device"))
+    }
 }
 
 /// Mounts a FUSE file system that will be served over `device`. Set-user-id programs and device

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use ipfs_persist_mount::block::{Cid, CidForm, Key, Version, canonical, digest_of};
 
@@ -37,6 +38,12 @@ pub fn cid_v0(bytes: &[u8]) -> String {
 /// The key of a spelling.
 pub fn key(cid: &str) -> Key {
     Cid::parse(cid).unwrap().key().clone()
+}
+
+/// Where the `file` backend keeps a block in its directory of blocks.
+pub fn flatfs_file(directory: &Path, cid: &str) -> PathBuf {
+    let name = data_encoding::BASE32_NOPAD.encode(key(cid).as_bytes());
+    directory.join(&name[name.len() - 3..name.len() - 1]).join(format!("{name}.data"))
 }
 
 /// The bytes of a CIDv1: version, codec, multihash.

@@ -3,8 +3,15 @@
 //! Every mount has a watchdog that aborts its FUSE connection, uses a directory of its own, and is
 //! unmounted when it is dropped; processes are ended by their pid.
 
-#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test program uses its own part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+pub mod blocks;
+pub mod disk;
+pub mod raw;
+pub mod rows;
+
+pub use disk::Disk;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -233,12 +240,17 @@ impl Mounted {
 
     /// Unmounts as root or owner would, and waits until the process has ended with success.
     pub fn unmount(self) {
-        let output = if is_root() {
-            run(Command::new("umount").arg(&self.mnt))
-        } else {
-            run(Command::new("fusermount3").arg("-u").arg(&self.mnt))
-        };
-        assert!(output.status.success(), "{}", text(&output));
+        // A test beside this one that is just starting a process holds copies of all files of this
+        // program until that process has begun.
+        eventually("umount", || {
+            let output = if is_root() {
+                run(Command::new("umount").arg(&self.mnt))
+            } else {
+                run(Command::new("fusermount3").arg("-u").arg(&self.mnt))
+            };
+            assert!(output.status.success() || text(&output).contains("busy"), "{}", text(&output));
+            output.status.success()
+        });
         let log = self.log.clone();
         let status = self.wait();
         assert!(status.success(), "{status}: {}", fs::read_to_string(log).unwrap());
@@ -360,34 +372,34 @@ pub fn has(program: impl AsRef<OsStr>) -> bool {
     found.is_ok_and(|status| status.success())
 }
 
-pub mod blocks;
-pub mod raw;
-pub mod rows;
-/// A demand on every backend: its name, and what panics if a backend does not meet it.
-pub type Case = (&'static str, fn(&'static str));
-
-/// Cases from functions, under the functions' names.
-#[macro_export]
-macro_rules! cases {
-    ($($case:ident),* $(,)?) => { &[$((stringify!($case), $case as fn(&'static str))),*] };
+/// As [`eventually`], asking again at once: for what costs nothing to ask and comes within moments.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
+        std::thread::yield_now();
+    }
 }
 
-/// Runs every case with every backend, as `<backend>::<case>`, and ends the process.
-pub fn run_product(cases: &[Case]) -> ! {
-    let arguments = libtest_mimic::Arguments::from_args();
-    let able = fuse_available();
-    let mut trials = Vec::new();
-    for backend in backends() {
-        for (name, run) in cases {
-            let run = *run;
-            let trial = libtest_mimic::Trial::test(format!("{backend}::{name}"), move || {
-                run(backend);
-                Ok(())
-            });
-            trials.push(trial.with_ignored_flag(!able));
-        }
+/// Creates a file, writes it and closes it.
+pub fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::File::create_new(path)?;
+    file.write_all(content)?;
+    close(file)
+}
+
+/// The CID of some bytes in another form: version, codec and hash function by their names.
+pub fn cid_as(content: &[u8], version: &str, codec: &str, hash: &str) -> String {
+    let options = CidOptions::from_names(Some(version), Some(codec), Some(hash)).unwrap();
+    let block = Block::of(content.to_vec().into(), &options, std::time::SystemTime::now()).unwrap();
+    canonical(block.key(), block.meta().cid_form)
+}
+
+impl Mounted {
+    /// Where the process writes what it says; the file stays when it has ended.
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone()
     }
-    libtest_mimic::run(&arguments, trials).exit()
 }
 
 /// Whether a program is there that a test needs; the skip is loud.
@@ -438,4 +450,9 @@ impl Mounted {
         assert_eq!(self.ls(), wanted);
         assert_eq!(self.count("panics"), 0, "{}", self.log());
     }
+}
+
+/// Runs every case with every backend.
+pub fn run_product(cases: &[rows::Case]) -> ! {
+    rows::main(&[(backends(), cases)])
 }

@@ -40,8 +40,9 @@ pub struct Dirent {
 pub fn getdents(dir: &File, buffer_bytes: usize) -> io::Result<Vec<Dirent>> {
     let mut buffer = vec![0u64; buffer_bytes.div_ceil(8)];
     // SAFETY: the buffer is writable and at least as long as the kernel is told.
-    let filled =
-        check(unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.as_mut_ptr(), buffer_bytes) })?;
+    let filled = check(unsafe {
+        libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.as_mut_ptr(), buffer_bytes)
+    })?;
     let bytes: Vec<u8> = buffer.iter().flat_map(|word| word.to_ne_bytes()).take(filled as usize).collect();
     let mut entries = Vec::new();
     let mut rest = &bytes[..];

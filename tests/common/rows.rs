@@ -20,7 +20,8 @@ pub fn main(rows: &[(Vec<&'static str>, &[Case])]) -> ! {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for (backends, cases) in rows {
-        for (backend, (name, case)) in backends.iter().flat_map(|b| cases.iter().map(move |case| (*b, *case))) {
+        for (backend, (name, case)) in backends.iter().flat_map(|b| cases.iter().map(move |case| (*b, *case)))
+        {
             let run = move || {
                 if super::fuse_available() {
                     case(backend);

@@ -1,0 +1,501 @@
+//! From mount to unmount, as a user meets it: every way to end a mount, what is there again after
+//! it, who else may have the store, and the mount in the background.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
+
+use common::{
+    Bench, Mounted, bytes, cid_as, cid_of, close, detach, durable_backends, errno, eventually,
+    fuse_available, is_mounted, is_root, names, program, run, sh_ok, text, wait_for, write_new,
+};
+
+/// How long files that are still open are served, where a test does not mean that end.
+const LONG: &str = "600";
+
+/// The ways to end a mount.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Umount,
+    Fusermount,
+    Unmount,
+    Signal(&'static str),
+}
+
+const WAYS: &[Way] = &[
+    Way::Umount,
+    Way::Fusermount,
+    Way::Unmount,
+    Way::Signal("TERM"),
+    Way::Signal("INT"),
+    Way::Signal("HUP"),
+];
+
+impl Way {
+    fn end(self, mounted: Mounted) {
+        let command = match self {
+            Way::Umount if !is_root() => None,
+            Way::Umount => Some(Command::new("umount")),
+            Way::Fusermount => {
+                let mut command = Command::new("fusermount3");
+                command.arg("-u");
+                Some(command)
+            }
+            Way::Unmount => {
+                let mut command = program();
+                command.arg("unmount");
+                Some(command)
+            }
+            Way::Signal(_) => None,
+        };
+        match (self, command) {
+            (Way::Signal(name), _) => mounted.signal(name),
+            (_, Some(mut command)) => {
+                let output = run(command.arg(&mounted.mnt));
+                assert!(output.status.success(), "{self:?}: {}", text(&output));
+            }
+            (_, None) => return mounted.unmount(),
+        }
+        let mnt = mounted.mnt.clone();
+        assert_eq!(mounted.wait().code(), Some(0), "{self:?}");
+        assert!(!is_mounted(&mnt), "{self:?}");
+    }
+}
+
+/// Everything that can be seen of a block.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    name: String,
+    inode: u64,
+    mtime: SystemTime,
+    bytes: Vec<u8>,
+}
+
+/// All of the mount, in the order of its listing.
+fn everything(mounted: &Mounted) -> Vec<Seen> {
+    let see = |name: String| {
+        let path = mounted.path(&name);
+        let metadata = fs::metadata(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(metadata.len(), bytes.len() as u64);
+        Seen { name, inode: metadata.ino(), mtime: metadata.modified().unwrap(), bytes }
+    };
+    names(&mounted.mnt).into_iter().map(see).collect()
+}
+
+/// Copies blocks of several CID forms and sizes into the mount, with times of their own.
+fn fill(bench: &Bench, mounted: &Mounted) {
+    let forms = [
+        ("1", "raw", "sha2-256"),
+        ("0", "dag-pb", "sha2-256"),
+        ("1", "dag-cbor", "sha2-256"),
+        ("1", "dag-pb", "blake3"),
+        ("1", "json", "sha3-512"),
+    ];
+    for (number, (version, codec, hash)) in (1..).zip(forms) {
+        for size in [1, 1024, 200_000] {
+            let content = bytes(number * size, usize::try_from(size).unwrap());
+            let source = bench.path().join("source");
+            fs::write(&source, &content).unwrap();
+            let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_000_000_123 + number * size);
+            File::options().write(true).open(&source).unwrap().set_modified(time).unwrap();
+            let name = cid_as(&content, version, codec, hash);
+            let output = run(Command::new("cp").arg("-p").arg(&source).arg(mounted.path(&name)));
+            assert!(output.status.success(), "{}", text(&output));
+        }
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn exits(output: &Output, code: i32, words: &[&str]) {
+    assert_eq!(output.status.code(), Some(code), "{}", text(output));
+    let said = said(output);
+    for word in words {
+        assert!(said.contains(word), "{word} is not in: {said}");
+    }
+    assert!(said.contains("\nhint: "), "no hint: {said}");
+}
+
+/// Mounts in the background, and must succeed.
+fn background(bench: &Bench, more: &[&str]) -> String {
+    let output = run(&mut bench.command(&[&["--background"], more].concat()));
+    assert!(output.status.success(), "{}", text(&output));
+    said(&output)
+}
+
+fn unmount(mnt: &Path) {
+    let output = run(program().arg("unmount").arg(mnt));
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn whatever_way_a_mount_ends_everything_is_there_again() {
+    if !fuse_available() {
+        return;
+    }
+    for backend in durable_backends() {
+        let bench = Bench::new(backend);
+        let mounted = bench.mount();
+        fill(&bench, &mounted);
+        let before = everything(&mounted);
+        assert_eq!(before.len(), 15);
+        assert!(before.iter().any(|seen| seen.name.starts_with("Qm")));
+        mounted.unmount();
+        for way in WAYS {
+            let mounted = bench.mount_with(&["--lock-wait", "0"]);
+            assert_eq!(everything(&mounted), before, "{backend}, before the end by {way:?}");
+            way.end(mounted);
+            // A lock that is still held would be refused at once.
+        }
+        let mounted = bench.mount_with(&["--lock-wait", "0"]);
+        assert_eq!(everything(&mounted), before, "{backend}");
+        mounted.unmount();
+    }
+}
+
+#[test]
+fn a_store_can_be_mounted_again_the_moment_unmount_returns() {
+    if !fuse_available() {
+        return;
+    }
+    for backend in durable_backends() {
+        let bench = Bench::new(backend);
+        for round in 0..30 {
+            background(&bench, &["--lock-wait", "0"]);
+            let content = bytes(round, 5000);
+            write_new(&bench.mnt().join(cid_of(&content)), &content).unwrap();
+            assert_eq!(names(&bench.mnt()).len() as u64, round + 1, "{backend}");
+            unmount(&bench.mnt());
+        }
+    }
+}
+
+#[test]
+fn memory_forgets_everything_and_says_so_before() {
+    if !fuse_available() {
+        return;
+    }
+    let bench = Bench::new("memory");
+    fs::create_dir(bench.data()).unwrap();
+    fs::write(bench.data().join("mine"), "mine").unwrap();
+    let tree = sh_ok(bench.path(), "find data -printf '%p %T@ %C@ %s\\n'");
+    let data = bench.data();
+    for _ in 0..2 {
+        let mounted = bench.mount_with(&["--data-path", data.to_str().unwrap()]);
+        assert!(mounted.log().contains("persists nothing"), "{}", mounted.log());
+        assert!(
+            mounted.log().contains(&format!("{} is left untouched", data.display())),
+            "{}",
+            mounted.log()
+        );
+        assert_eq!(mounted.ls(), Vec::<String>::new());
+        write_new(&mounted.path(cid_of(b"gone")), b"gone").unwrap();
+        assert_eq!(mounted.ls().len(), 1);
+        mounted.unmount();
+    }
+    assert_eq!(sh_ok(bench.path(), "find data -printf '%p %T@ %C@ %s\\n'"), tree);
+}
+
+#[test]
+fn after_sigterm_open_files_are_served_and_new_ones_are_not() {
+    if !fuse_available() {
+        return;
+    }
+    for backend in durable_backends() {
+        let bench = Bench::new(backend);
+        let mounted = bench.mount_with(&["--stop-timeout", LONG]);
+        // Through the page cache, and by passthrough where there is any.
+        let contents = [bytes(1, 1024), bytes(2, 1 << 20)];
+        let mut files = Vec::new();
+        for content in &contents {
+            let path = mounted.path(cid_of(content));
+            write_new(&path, content).unwrap();
+            files.push(File::open(path).unwrap());
+        }
+        let started = bytes(3, 3000);
+        let name = cid_of(&started);
+        let mut writer = File::create_new(mounted.path(&name)).unwrap();
+        writer.write_all(&started[..1000]).unwrap();
+
+        mounted.signal("TERM");
+        eventually("detached", || !is_mounted(&mounted.mnt));
+        assert_eq!(names(&mounted.mnt), Vec::<String>::new(), "the bare directory");
+        assert_eq!(errno(File::open(mounted.path(cid_of(&contents[0])))), libc::ENOENT);
+        let holder = format!("pid={}", std::process::id());
+        assert!(mounted.log().contains(&holder), "{backend}: {}", mounted.log());
+
+        for (file, content) in files.iter_mut().zip(&contents) {
+            let mut read = Vec::new();
+            file.read_to_end(&mut read).unwrap();
+            assert!(read == *content, "{backend}: other bytes after SIGTERM");
+        }
+        writer.write_all(&started[1000..]).unwrap();
+        close(writer).unwrap();
+        drop(files);
+        assert_eq!(mounted.wait().code(), Some(0));
+
+        let mounted = bench.mount_with(&["--lock-wait", "0"]);
+        assert_eq!(mounted.ls().len(), 3);
+        assert_eq!(fs::read(mounted.path(&name)).unwrap(), started, "closed after SIGTERM, and stored");
+        mounted.unmount();
+    }
+}
+
+#[test]
+fn after_the_stop_timeout_the_store_is_closed_and_what_was_not_closed_is_lost_and_said() {
+    if !fuse_available() {
+        return;
+    }
+    for backend in durable_backends() {
+        let bench = Bench::new(backend);
+        let mounted = bench.mount_with(&["--stop-timeout", "0.2"]);
+        // Not all of the block: where other tests start programs, these close copies of the
+        // descriptor, and a close with the whole block would store it.
+        let content = bytes(1, 6000);
+        let mut writer = File::create_new(mounted.path(cid_of(&content))).unwrap();
+        writer.write_all(&content[..5000]).unwrap();
+        mounted.signal("TERM");
+        let said = wait_with_log(mounted);
+        assert!(said.contains("staged_bytes=5000"), "{backend}: {said}");
+        assert!(said.contains("written and not closed are lost"), "{backend}: {said}");
+        assert_eq!(errno(close(writer)), libc::ENOTCONN, "{backend}: the writer is told");
+
+        assert!(!is_mounted(&bench.mnt()));
+        let mounted = bench.mount_with(&["--lock-wait", "0"]);
+        assert_eq!(mounted.ls(), Vec::<String>::new(), "{backend}");
+        mounted.unmount();
+    }
+}
+
+/// Waits for a process that must end with success, and gives its log.
+fn wait_with_log(mounted: Mounted) -> String {
+    let log = mounted.log_path();
+    assert_eq!(mounted.wait().code(), Some(0));
+    fs::read_to_string(log).unwrap()
+}
+
+#[test]
+fn a_second_signal_ends_the_wait_for_open_files() {
+    if !fuse_available() {
+        return;
+    }
+    let bench = Bench::new("file");
+    let mounted = bench.mount_with(&["--stop-timeout", LONG]);
+    let path = mounted.path(cid_of(b"open"));
+    write_new(&path, b"open").unwrap();
+    let open = File::open(path).unwrap();
+    mounted.signal("TERM");
+    eventually("detached", || !is_mounted(&mounted.mnt));
+    mounted.signal("INT");
+    let said = wait_with_log(mounted);
+    assert!(said.contains("second signal"), "{said}");
+    drop(open);
+    let mounted = bench.mount_with(&["--lock-wait", "0"]);
+    assert_eq!(mounted.ls(), [cid_of(b"open")]);
+    mounted.unmount();
+}
+
+#[test]
+fn nobody_unmounts_open_files_and_unmount_names_who_has_them() {
+    if !fuse_available() {
+        return;
+    }
+    let bench = Bench::new("file");
+    let mounted = bench.mount();
+    let content = bytes(1, 5000);
+    let path = mounted.path(cid_of(&content));
+    let mut writer = File::create_new(&path).unwrap();
+    writer.write_all(&content).unwrap();
+    for command in [&["umount"][..], &["fusermount3", "-u"]] {
+        let output = run(Command::new(command[0]).args(&command[1..]).arg(&mounted.mnt));
+        assert!(!output.status.success(), "{command:?} took an open file's mount away");
+    }
+    let own = format!("({})", std::process::id());
+    exits(&run(program().arg("unmount").arg(&mounted.mnt)), 8, &["is in use by ", &own]);
+    // Nothing of this has done any harm.
+    close(writer).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), content);
+
+    let reader = File::open(&path).unwrap();
+    let lazy = run(program().args(["unmount", "--lazy", "--timeout", "0.1"]).arg(&mounted.mnt));
+    assert_eq!(lazy.status.code(), Some(0), "{}", text(&lazy));
+    assert!(said(&lazy).contains("until the files that are open have been closed"), "{}", said(&lazy));
+    assert!(!is_mounted(&mounted.mnt));
+    assert_eq!(
+        std::io::read_to_string(&reader).err().map(|error| error.kind()),
+        Some(std::io::ErrorKind::InvalidData)
+    );
+    drop(reader);
+    assert_eq!(mounted.wait().code(), Some(0));
+}
+
+#[test]
+fn a_store_in_use_is_refused_however_its_path_is_spelled() {
+    if !fuse_available() {
+        return;
+    }
+    for backend in durable_backends() {
+        let bench = Bench::new(backend);
+        let mounted = bench.mount();
+        let other = bench.path().join("other");
+        fs::create_dir(&other).unwrap();
+        symlink(bench.data(), bench.path().join("link")).unwrap();
+        for spelling in ["data", "link", "./data/.", "other/../data", "data//", "link/../data"] {
+            let output = run(program()
+                .args(["--backend", backend, "--lock-wait", "0.1", "--data-path", spelling])
+                .arg(&other)
+                .current_dir(bench.path()));
+            let (pid, place) = (mounted.pid().to_string(), mounted.mnt.display().to_string());
+            let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+            exits(&output, 3, &[&format!("process {pid} "), &format!("host {}", host.trim()), &place]);
+            assert!(!is_mounted(&other));
+        }
+        mounted.unmount();
+    }
+}
+
+#[test]
+fn a_start_waits_for_the_store_to_be_let_go() {
+    if !fuse_available() {
+        return;
+    }
+    for backend in durable_backends() {
+        let bench = Bench::new(backend);
+        let mounted = bench.mount();
+        write_new(&mounted.path(cid_of(b"first")), b"first").unwrap();
+        let other = bench.path().join("other");
+        fs::create_dir(&other).unwrap();
+        let mut waiting = program();
+        waiting.args(["--backend", backend, "--lock-wait", LONG, "--background", "--data-path"]);
+        let mut waiting = waiting.arg(bench.data()).arg(&other).stderr(Stdio::piped()).spawn().unwrap();
+        eventually("it waits for the lock", || has_open(&waiting, &bench.data().join("lock")));
+        assert!(waiting.try_wait().unwrap().is_none() && !is_mounted(&other));
+        mounted.unmount();
+        assert_eq!(wait_for(&mut waiting).code(), Some(0));
+        assert_eq!(names(&other), [cid_of(b"first")]);
+        unmount(&other);
+    }
+}
+
+/// Whether a process, or the one it has started, has a file open.
+fn has_open(process: &Child, path: &Path) -> bool {
+    let children =
+        fs::read_to_string(format!("/proc/{0}/task/{0}/children", process.id())).unwrap_or_default();
+    let wanted = path.canonicalize().unwrap();
+    children.split_whitespace().any(|pid| {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        descriptors.into_iter().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == wanted))
+    })
+}
+
+#[test]
+fn a_mount_in_the_background_is_usable_when_the_command_returns() {
+    if !fuse_available() {
+        return;
+    }
+    for backend in durable_backends() {
+        let bench = Bench::new(backend);
+        let log = bench.path().join("the.log");
+        for round in 0..5 {
+            background(&bench, &["-v", "--log-file", log.to_str().unwrap()]);
+            let content = bytes(round, 100);
+            write_new(&bench.mnt().join(cid_of(&content)), &content).unwrap();
+            assert_eq!(errno(write_new(&bench.mnt().join(cid_of(b"x")), b"y")), libc::EBADMSG);
+            unmount(&bench.mnt());
+        }
+        let written = fs::read_to_string(&log).unwrap();
+        assert_eq!(written.matches("unmounted").count(), 5, "{written}");
+        assert!(written.contains("refused"), "{written}");
+        assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_mount_in_the_background_that_fails_says_why_with_its_own_exit_code() {
+    if !fuse_available() {
+        return;
+    }
+    let bench = Bench::new("file");
+    let fails = |code: i32, words: &[&str], more: &[&str]| {
+        let output = run(&mut bench.command(&[&["--background"], more].concat()));
+        exits(&output, code, words);
+        assert!(!is_mounted(&bench.mnt()));
+    };
+    fs::create_dir(bench.data()).unwrap();
+    fs::write(bench.data().join("foreign"), "").unwrap();
+    fails(4, &["it holds foreign"], &[]);
+    fs::remove_file(bench.data().join("foreign")).unwrap();
+    fs::write(bench.data().join("ipfs-persist.json"), "{").unwrap();
+    fails(4, &["is damaged"], &[]);
+    fs::remove_file(bench.data().join("ipfs-persist.json")).unwrap();
+    fails(1, &["there is no store at"], &["--read-only"]);
+    let output = run(&mut bench.command(&["--background", "--log-file", "/nowhere/log"]));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(said(&output).contains("open /nowhere/log: No such file"), "{}", said(&output));
+    background(&bench, &[]);
+    unmount(&bench.mnt());
+}
+
+#[test]
+fn a_mount_of_somebody_else_at_the_same_place_is_left_alone() {
+    if !fuse_available() {
+        return;
+    }
+    if !is_root() {
+        return eprintln!("SKIPPED: mounting a tmpfs needs root");
+    }
+    let theirs = |mnt: &Path| {
+        let mounted = run(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(mnt));
+        assert!(mounted.status.success(), "{}", text(&mounted));
+        fs::write(mnt.join("theirs"), "theirs").unwrap();
+    };
+    let is_there = |mnt: &Path| assert_eq!(fs::read_to_string(mnt.join("theirs")).unwrap(), "theirs");
+    let bench = Bench::new("file");
+
+    // Unmounted by somebody, and their own in its place at once.
+    let mounted = bench.mount();
+    let mnt = mounted.mnt.clone();
+    assert!(run(Command::new("umount").arg(&mnt)).status.success());
+    theirs(&mnt);
+    assert_eq!(mounted.wait().code(), Some(0));
+    is_there(&mnt);
+    detach(&mnt);
+
+    // Detached while a file is open, so that the daemon is still there, and is then told to stop.
+    let mounted = bench.mount_with(&["--stop-timeout", LONG]);
+    write_new(&mounted.path(cid_of(b"open")), b"open").unwrap();
+    let open = File::open(mounted.path(cid_of(b"open"))).unwrap();
+    assert!(run(Command::new("umount").arg("-l").arg(&mnt)).status.success());
+    theirs(&mnt);
+    mounted.signal("TERM");
+    eventually("it has seen the signal", || mounted.log().contains("has files open") || has_ended(&mounted));
+    drop(open);
+    assert_eq!(mounted.wait().code(), Some(0));
+    is_there(&mnt);
+    detach(&mnt);
+
+    // On top of ours, which is still there below.
+    let mounted = bench.mount_with(&["--stop-timeout", "0.1"]);
+    theirs(&mnt);
+    mounted.signal("TERM");
+    assert_eq!(mounted.wait().code(), Some(0));
+    is_there(&mnt);
+    detach(&mnt);
+    let mounted = bench.mount();
+    assert_eq!(mounted.ls(), [cid_of(b"open")]);
+    mounted.unmount();
+}
+
+fn has_ended(mounted: &Mounted) -> bool {
+    ipfs_persist_mount::sys::start_time(mounted.pid()).is_none()
+}
