@@ -31,10 +31,8 @@ const EVERY: &[Case] = cases![
     a_listing_with_attributes_tells_what_stat_tells,
 ];
 
-const DURABLE: &[Case] = cases![
-    the_order_is_the_same_after_a_remount,
-    a_listing_of_20000_blocks_is_whole_and_bounded,
-];
+const DURABLE: &[Case] =
+    cases![the_order_is_the_same_after_a_remount, a_listing_of_20000_blocks_is_whole_and_bounded,];
 
 const FLATFS: &[Case] = cases![a_block_of_another_program_is_listed_as_cid_v1_raw];
 
@@ -362,12 +360,8 @@ fn populate(bench: &Bench, count: u64) -> BTreeSet<String> {
             fs::write(place, content).unwrap();
         }
     } else {
-        let request = OpenRequest {
-            path: directory,
-            create: false,
-            read_only: false,
-            memory_limit_bytes: 1 << 30,
-        };
+        let request =
+            OpenRequest { path: directory, create: false, read_only: false, memory_limit_bytes: 1 << 30 };
         let engine = (row.open)(&request).unwrap();
         for contents in contents.chunks(500) {
             let block = |content: &Vec<u8>| {

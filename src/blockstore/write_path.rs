@@ -73,27 +73,32 @@ impl Engine {
         if blocks.is_empty() {
             return;
         }
-        match self.put_now(&blocks) {
+        match self.put_new(&blocks) {
             Ok(()) => dones.into_iter().for_each(|done| done(Ok(Stored::New))),
             // One block that cannot be stored must not fail its neighbours.
             Err(error) if blocks.len() > 1 => {
                 error!(%error, blocks = blocks.len(), "a batch failed; writing its blocks one by one");
                 for (block, done) in blocks.iter().zip(dones) {
-                    done(self.put_now(std::slice::from_ref(block)).map(|()| Stored::New));
+                    done(self.put_new(std::slice::from_ref(block)).map(|()| Stored::New));
                 }
             }
             Err(error) => dones.into_iter().take(1).for_each(|done| done(Err(error.clone()))),
         }
     }
 
-    fn put_now(&self, blocks: &[Block]) -> Result<()> {
-        self.guarded("writing", || self.datastore.put(blocks, Sync::Now))?;
-        let mut verified = self.verified.lock();
+    fn put_new(&self, blocks: &[Block]) -> Result<()> {
+        self.put_now(blocks)?;
         for block in blocks {
-            verified.insert(block.key());
             self.metrics.add(Count::BlocksStored, 1);
             self.metrics.add(Count::BytesStored, block.bytes().len() as u64);
         }
+        Ok(())
+    }
+
+    fn put_now(&self, blocks: &[Block]) -> Result<()> {
+        self.guarded("writing", || self.datastore.put(blocks, Sync::Now))?;
+        let mut verified = self.verified.lock();
+        blocks.iter().for_each(|block| verified.insert(block.key()));
         Ok(())
     }
 

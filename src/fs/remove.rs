@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::core::Shared;
 use super::file::File;
+use super::handle::Open;
 use super::lookup::Meaning;
 use super::types::{Caller, Ino, ROOT};
 use crate::block::Key;
@@ -24,7 +25,7 @@ impl Shared {
         };
         match meaning {
             Meaning::Control => Err(Error::NotPermitted { what: "the control directory cannot be removed" }),
-            Meaning::Block(cid, _) => self.unlink_block(cid.key()),
+            Meaning::Block(cid, _) => self.unlink_block(cid.key(), name),
             Meaning::Staged(cid, file) => {
                 self.tables.lock().unstage(&file, cid.key());
                 file.state.lock().name = None;
@@ -38,7 +39,7 @@ impl Shared {
         }
     }
 
-    fn unlink_block(&self, key: &Key) -> Result<()> {
+    fn unlink_block(&self, key: &Key, name: &OsStr) -> Result<()> {
         if key.is_identity() {
             return Err(Error::NotPermitted {
                 what: "an identity CID holds its own bytes and cannot be removed",
@@ -52,6 +53,7 @@ impl Shared {
         if tables.is_stood_on(key) {
             return Err(Error::BlockInUse { name: tables.alias_name(key) });
         }
+        self.pin_open_files(key)?;
         if !self.store.remove(key)? {
             return Err(Error::NotFound);
         }
@@ -61,7 +63,19 @@ impl Shared {
             staged.state.lock().committed = true;
         }
         drop(tables);
+        self.inodes.lock().name_removed(key, name);
         self.block_gone(key);
+        Ok(())
+    }
+
+    /// Open files whose content the block is (aliases, and what was written and is still open) go on
+    /// reading it, as handles on the block itself do.
+    pub(super) fn pin_open_files(&self, key: &Key) -> Result<()> {
+        for open in self.handles.writers() {
+            if let Open::Writer(open) = &*open {
+                open.writer.state.lock().pin(key, &self.store)?;
+            }
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 use super::core::Shared;
 use super::file::{File, Naming};
 use super::handle::{Open, Subject};
+use super::inode::Access;
 use super::tables::Tables;
 use super::types::{Done, Handle};
 use super::writer::{Content, Target, Writer, WriterState};
@@ -224,7 +225,7 @@ impl Shared {
                 self.settle_names(&subject, &writer, &block, stored);
                 match stored {
                     Stored::New => self.listing_changed(),
-                    Stored::Healed => self.block_healed(key),
+                    Stored::Healed => self.retire(key, Access::Any),
                     Stored::Already => {}
                 }
                 Ok(())
@@ -328,7 +329,7 @@ impl Shared {
 
     fn remove_made(&self, key: &Key) {
         debug!(?key, "removing a block that an early close had made");
-        if let Err(error) = self.store.remove(key) {
+        if let Err(error) = self.pin_open_files(key).and_then(|()| self.store.remove(key)) {
             warn!(?key, %error, "a block that an early close had made stays behind");
         }
         self.block_gone(key);
