@@ -40,7 +40,7 @@ pub enum Subject {
 }
 
 /// An open file with a writer behind it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct WriterHandle {
     /// What is written.
     pub subject: Subject,
