@@ -1,1 +1,385 @@
-fn main() {}
+//! Reading blocks in every way that programs read, deleting them, and meeting damage
+//! (SEMANTICS, "Writing": R9; "Reading": R10, R11).
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+#[path = "mount_reading/damage.rs"]
+mod damage;
+#[path = "mount_reading/delete.rs"]
+mod delete;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use common::blocks::{cid_under, cid_v0};
+use common::raw::{Map, close, copy_file_range, put, seek, sendfile, set_times};
+use common::rows::Case;
+use common::{Bench, Mounted, backends, bytes, cid_of, durable_backends, errno, sh_ok};
+
+const EVERY: &[Case] = cases![
+    a_block_is_a_regular_file_of_its_exact_size,
+    a_block_reads_back_in_every_way,
+    many_readers_of_one_block_read_the_same,
+    chmod_and_chown_succeed_and_change_nothing,
+    a_shared_writable_mapping_of_a_block_is_enodev,
+    mtime_is_what_the_writer_set_before_or_after_the_commit,
+    tools_copy_blocks_out_unchanged,
+];
+
+const DURABLE: &[Case] = cases![what_was_stored_reads_back_after_a_remount];
+
+fn main() {
+    common::rows::main(&[
+        (backends(), EVERY),
+        (durable_backends(), DURABLE),
+        (backends(), delete::EVERY),
+        (vec!["file"], damage::FLATFS),
+    ]);
+}
+
+/// Around pages, around where the kernel begins to read files itself, and up to the largest block.
+const SIZES: [usize; 11] = [0, 1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 131_073, 1 << 20, 2 << 20];
+
+/// Stores bytes of a length and gives their path and themselves.
+fn store(mount: &Mounted, seed: u64, length: usize) -> (PathBuf, Vec<u8>) {
+    let content = bytes(seed, length);
+    let path = mount.path(cid_of(&content));
+    put(&path, &content).unwrap();
+    (path, content)
+}
+
+/// Tells the kernel to forget the pages of a file that it has.
+fn forget_pages(file: &File) {
+    let dont_need = nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+    nix::fcntl::posix_fadvise(file, 0, 0, dont_need).unwrap();
+}
+
+/// "Every block file is a regular file, its exact size (`st_blocks` to match, so that du is right),
+/// one link, mode 0444, owned by the mounting user".
+fn a_block_is_a_regular_file_of_its_exact_size(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    let me = fs::metadata("/proc/self").unwrap();
+    for length in SIZES {
+        let (path, _) = store(&mount, length as u64, length);
+        let metadata = fs::metadata(&path).unwrap();
+        assert!(metadata.is_file());
+        assert_eq!(metadata.len(), length as u64);
+        assert_eq!(metadata.blocks(), length.div_ceil(512) as u64, "{length}");
+        assert_eq!((metadata.nlink(), metadata.mode()), (1, 0o100_444));
+        assert_eq!((metadata.uid(), metadata.gid()), (me.uid(), me.gid()));
+        assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), metadata.ino());
+        assert_eq!(File::open(&path).unwrap().metadata().unwrap().len(), length as u64);
+    }
+    let sum: usize = SIZES.iter().sum();
+    assert_eq!(sh_ok(&mount.mnt, "du -sb --apparent-size . | cut -f1").trim(), sum.to_string());
+    let kib: usize = SIZES.iter().map(|length| length.div_ceil(512)).sum::<usize>().div_ceil(2);
+    assert_eq!(sh_ok(&mount.mnt, "du -sk . | cut -f1").trim(), kib.to_string());
+    mount.unmount();
+}
+
+/// "seek, mmap, sendfile, copy_file_range, O_DIRECT work."
+fn a_block_reads_back_in_every_way(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    for length in SIZES {
+        let (path, content) = store(&mount, 100 + length as u64, length);
+        for cold in [false, true] {
+            let mut file = File::open(&path).unwrap();
+            if cold {
+                forget_pages(&file);
+            }
+            read_at_odd_places(&mut file, &content);
+            map(&file, &content);
+            send(&bench, &file, &content);
+            seek_data_and_holes(&file, length as i64);
+        }
+        read_directly(&path, &content);
+        copy_within(&mount, &path, &content);
+    }
+    mount.unmount();
+}
+
+fn read_at_odd_places(file: &mut File, content: &[u8]) {
+    let length = content.len();
+    for offset in [0, 1, 511, 4094, 4096, 65_535, length / 2, length.saturating_sub(1), length, length + 1] {
+        for count in [1, 3, 4096, 65_537] {
+            let mut buffer = vec![0xee; count];
+            let read = file.read_at(&mut buffer, offset as u64).unwrap();
+            let rest = content.get(offset..).unwrap_or_default();
+            assert!(read > 0 || rest.is_empty(), "{offset} of {length}");
+            assert_eq!(buffer[..read], rest[..read], "{count} at {offset} of {length}");
+        }
+    }
+    let mut whole = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut whole).unwrap();
+    assert!(whole == content, "{length}");
+    assert_eq!(file.read(&mut [0; 10]).unwrap(), 0, "nothing behind the end");
+    assert_eq!(file.seek(SeekFrom::End(0)).unwrap(), length as u64);
+    if length > 100 {
+        file.seek(SeekFrom::End(-77)).unwrap();
+        whole.clear();
+        file.read_to_end(&mut whole).unwrap();
+        assert_eq!(whole, content[length - 77..]);
+    }
+}
+
+fn map(file: &File, content: &[u8]) {
+    if content.is_empty() {
+        return;
+    }
+    for flags in [libc::MAP_PRIVATE, libc::MAP_SHARED] {
+        let map = Map::new(file, content.len(), libc::PROT_READ, flags).unwrap();
+        assert!(*map == *content, "{} by {flags}", content.len());
+    }
+}
+
+fn send(bench: &Bench, file: &File, content: &[u8]) {
+    let copy = bench.path().join("sent");
+    let to = File::create(&copy).unwrap();
+    let mut sent = 0;
+    while sent < content.len() {
+        let some = sendfile(&to, file, sent as i64, content.len() - sent).unwrap();
+        assert!(some > 0);
+        sent += some;
+    }
+    assert!(fs::read(&copy).unwrap() == content, "{}", content.len());
+}
+
+fn seek_data_and_holes(file: &File, length: i64) {
+    for offset in [0, length / 2, length - 1].into_iter().filter(|offset| (0..length).contains(offset)) {
+        assert_eq!(seek(file, offset, libc::SEEK_DATA).unwrap(), offset);
+        assert_eq!(seek(file, offset, libc::SEEK_HOLE).unwrap(), length, "blocks have no holes");
+    }
+    assert_eq!(errno(seek(file, length, libc::SEEK_DATA)), libc::ENXIO);
+    assert_eq!(errno(seek(file, length + 1, libc::SEEK_HOLE)), libc::ENXIO);
+}
+
+fn read_directly(path: &Path, content: &[u8]) {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path).unwrap();
+    // Aligned as a disk wants it, for the kernel may pass the read on to one.
+    let mut space = vec![0; content.len().next_multiple_of(4096) + 8192];
+    let start = space.as_ptr().align_offset(4096);
+    let buffer = &mut space[start..start + content.len().next_multiple_of(4096).max(4096)];
+    let mut read = 0;
+    loop {
+        let some = file.read_at(&mut buffer[read..], read as u64).unwrap();
+        read += some;
+        if some == 0 || read >= content.len() {
+            break;
+        }
+        assert!(read.is_multiple_of(4096), "a short read in the middle, {read} of {}", content.len());
+    }
+    assert!(buffer[..read] == *content, "{read} of {}", content.len());
+}
+
+/// Within the mount the kernel copies; to another file system it says EXDEV since Linux 5.19, and
+/// tools then read and write.
+fn copy_within(mount: &Mounted, path: &Path, content: &[u8]) {
+    let name = cid_under(content, 0x55, 0x1e, 32);
+    let from = File::open(path).unwrap();
+    let to = File::create(mount.path(&name)).unwrap();
+    let mut copied = 0;
+    while copied < content.len() {
+        let some = copy_file_range(&from, &to, content.len() - copied).unwrap();
+        assert!(some > 0);
+        copied += some;
+    }
+    close(to).unwrap();
+    assert!(fs::read(mount.path(&name)).unwrap() == content, "{}", content.len());
+}
+
+/// Cached readers, mapped ones, direct ones and those whose reads the kernel serves from the file
+/// itself are readers of one inode; so is somebody who writes the same bytes again. (The kernel
+/// answers EIO if handles of one inode disagree about passthrough.)
+fn many_readers_of_one_block_read_the_same(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    for length in [1000, 65_535, 65_536, 300_000] {
+        let (path, content) = store(&mount, 7 + length as u64, length);
+        let spellings = [path.clone(), mount.path(cid_v0(&content))];
+        let held: Vec<File> = spellings.iter().map(|path| File::open(path).unwrap()).collect();
+        std::thread::scope(|scope| {
+            for reader in 0..6 {
+                let (spellings, content) = (&spellings, &content);
+                scope.spawn(move || {
+                    for round in 0..40 {
+                        let path = &spellings[(reader + round) % 2];
+                        match reader {
+                            0 | 1 => assert!(fs::read(path).unwrap() == *content),
+                            2 => map(&File::open(path).unwrap(), content),
+                            3 => read_directly(path, content),
+                            4 => put(path, content).unwrap(),
+                            _ => {
+                                let both = OpenOptions::new().read(true).write(true).open(path).unwrap();
+                                let mut one = [0; 64];
+                                both.read_exact_at(&mut one, 500).unwrap();
+                                assert_eq!(one, content[500..564]);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        for file in &held {
+            let mut whole = vec![0; content.len()];
+            file.read_exact_at(&mut whole, 0).unwrap();
+            assert!(whole == content);
+        }
+    }
+    assert_eq!(mount.stats()["counters"]["damaged_reads"], 0);
+    mount.unmount();
+}
+
+/// "chmod and chown on it succeed and change nothing".
+fn chmod_and_chown_succeed_and_change_nothing(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    let (path, content) = store(&mount, 5, 100);
+    let before = fs::metadata(&path).unwrap();
+    for mode in [0o644, 0o777, 0o000, 0o4755] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        File::open(&path).unwrap().set_permissions(fs::Permissions::from_mode(mode)).unwrap();
+    }
+    std::os::unix::fs::chown(&path, Some(before.uid()), Some(before.gid())).unwrap();
+    if common::is_root() {
+        std::os::unix::fs::chown(&path, Some(1234), Some(4321)).unwrap();
+    }
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!((after.mode(), after.uid(), after.gid()), (before.mode(), before.uid(), before.gid()));
+    assert_eq!((after.mtime(), after.mtime_nsec()), (before.mtime(), before.mtime_nsec()));
+    assert_eq!(fs::read(&path).unwrap(), content);
+    mount.unmount();
+}
+
+/// "A shared writable mapping of it -> ENODEV". Where the kernel reads the files of blocks by
+/// itself it once mapped them for writing too: what a program stored into the mapping went straight
+/// into the block, with no hash and no error.
+fn a_shared_writable_mapping_of_a_block_is_enodev(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    let writable = libc::PROT_READ | libc::PROT_WRITE;
+    for length in [5000, 65_536, 200_000] {
+        for with_readers in [false, true] {
+            let (path, content) = store(&mount, length as u64 + u64::from(with_readers), length);
+            let readers = if with_readers { vec![File::open(&path).unwrap()] } else { Vec::new() };
+            let both = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+            assert_eq!(errno(Map::new(&both, length, writable, libc::MAP_SHARED)), libc::ENODEV);
+            drop(Map::new(&both, length, libc::PROT_READ, libc::MAP_SHARED));
+            let copy = Map::new(&both, length, writable, libc::MAP_PRIVATE).unwrap();
+            assert!(*copy == *content, "a private one is the program's own");
+            // The handle is a writer like any other, beside readers of all kinds.
+            let later = File::open(&path).unwrap();
+            both.write_all_at(&content[..100], 0).unwrap();
+            assert_eq!(errno(both.write_all_at(b"other bytes", 100)), libc::EBADMSG);
+            assert_eq!(errno(close(both)), libc::EBADMSG);
+            let again = OpenOptions::new().read(true).write(true).truncate(true).open(&path).unwrap();
+            again.write_all_at(&content, 0).unwrap();
+            close(again).unwrap();
+            for reader in readers.iter().chain([&later]) {
+                map(reader, &content);
+            }
+            assert!(fs::read(&path).unwrap() == content);
+        }
+    }
+    mount.unmount();
+}
+
+/// "mtime = what the writer set (before or after the commit), else when it was stored, kept across
+/// remounts".
+fn mtime_is_what_the_writer_set_before_or_after_the_commit(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    let time = |seconds| SystemTime::UNIX_EPOCH + Duration::new(seconds, 123_456_789);
+    let mtime = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+
+    let begun = SystemTime::now() - Duration::from_secs(1);
+    let (plain, _) = store(&mount, 1, 10);
+    let stored = mtime(&plain);
+    assert!(stored >= begun && stored <= SystemTime::now() + Duration::from_secs(1));
+
+    let before_commit = bytes(2, 70_000);
+    let early = mount.path(cid_of(&before_commit));
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&early).unwrap();
+    file.write_all_at(&before_commit, 0).unwrap();
+    file.set_modified(time(1_111_111_111)).unwrap();
+    close(file).unwrap();
+    assert_eq!(mtime(&early), time(1_111_111_111));
+
+    let (late, _) = store(&mount, 3, 100_000);
+    set_times(&late, time(1_200_000_000), time(1_222_222_222)).unwrap();
+    assert_eq!(mtime(&late), time(1_222_222_222));
+    // By another spelling, and through a handle.
+    let (spelled, content) = store(&mount, 4, 4096);
+    set_times(&mount.path(cid_v0(&content)), time(3), time(1_333_333_333)).unwrap();
+    assert_eq!(mtime(&spelled), time(1_333_333_333));
+    File::open(&spelled).unwrap().set_modified(time(1_444_444_444)).unwrap();
+    assert_eq!(mtime(&spelled), time(1_444_444_444));
+    assert_eq!(mtime(&mount.path(cid_v0(&content))), time(1_444_444_444));
+    // A time far away in either direction.
+    let (old, _) = store(&mount, 5, 5);
+    set_times(&old, time(0), time(0)).unwrap();
+    let (new, _) = store(&mount, 6, 5);
+    set_times(&new, time(5_000_000_000), time(5_000_000_000)).unwrap();
+
+    let all = [plain, early, late, spelled, old, new];
+    let times: Vec<SystemTime> = all.iter().map(|path| mtime(path)).collect();
+    assert_eq!(times[4..], [time(0), time(5_000_000_000)]);
+    // Reading changes no times.
+    all.iter().for_each(|path| drop(fs::read(path).unwrap()));
+    assert_eq!(all.iter().map(|path| mtime(path)).collect::<Vec<_>>(), times);
+    mount.unmount();
+    if durable_backends().contains(&backend) {
+        let mount = bench.mount();
+        assert_eq!(all.iter().map(|path| mtime(path)).collect::<Vec<_>>(), times);
+        mount.unmount();
+    }
+}
+
+/// "`rsync -a` of a directory of blocks, or from mount to mount, sends nothing the second time."
+fn tools_copy_blocks_out_unchanged(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    for (seed, length) in (0..).zip([0, 10, 5000, 65_536, 1 << 20]) {
+        store(&mount, seed, length);
+    }
+    let dir = bench.path();
+    sh_ok(dir, "mkdir cp && cp -a mnt/. cp && diff -r mnt cp");
+    sh_ok(dir, "mkdir tar && tar -C mnt -cf - . | tar -C tar -xpf - && diff -r mnt tar");
+    sh_ok(dir, "mkdir cat && for f in $(ls mnt); do cat mnt/$f > cat/$f; done && diff -r mnt cat");
+    sh_ok(
+        dir,
+        "mkdir dd && for f in $(ls mnt); do dd if=mnt/$f of=dd/$f bs=777 status=none; done && diff -r mnt dd",
+    );
+    sh_ok(dir, "for f in $(ls mnt); do cmp mnt/$f <(tail -c +1 mnt/$f) && cmp mnt/$f cp/$f; done");
+    assert_eq!(
+        sh_ok(dir, "stat -c '%n %Y %a' mnt/* | sed s/mnt//"),
+        sh_ok(dir, "stat -c '%n %Y %a' cp/* | sed s/cp//")
+    );
+    if common::has("rsync") {
+        sh_ok(dir, "rsync -a mnt/ rsync/ && diff -r mnt rsync");
+        assert_eq!(sh_ok(dir, "rsync -a --itemize-changes mnt/ rsync/"), "", "the second time");
+        assert_eq!(sh_ok(dir, "rsync -a --itemize-changes cp/ mnt/"), "", "and back");
+    }
+    mount.unmount();
+}
+
+/// Blocks of all sizes read back in a new mount, where nothing is cached.
+fn what_was_stored_reads_back_after_a_remount(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    let stored: Vec<_> = SIZES.iter().map(|length| store(&mount, 9, *length)).collect();
+    mount.unmount();
+    let mount = bench.mount();
+    for (path, content) in &stored {
+        let mut file = File::open(path).unwrap();
+        read_at_odd_places(&mut file, content);
+        map(&file, content);
+    }
+    mount.unmount();
+}

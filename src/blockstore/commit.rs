@@ -5,8 +5,10 @@
 //! nobody is told "stored" on the strength of another's write that is not yet durable.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use parking_lot::Mutex;
+use tracing::error;
 
 use crate::Result;
 use crate::block::Block;
@@ -67,7 +69,10 @@ impl GroupCommit {
                 return;
             }
             drop(queue);
-            write(batch);
+            // Whoever is not answered then gets EIO; the queue must not be left without a leader.
+            if catch_unwind(AssertUnwindSafe(|| write(batch))).is_err() {
+                error!("writing a batch panicked; the mount goes on");
+            }
             queue = self.queue.lock();
         }
     }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
@@ -33,6 +34,8 @@ pub struct OpenBlock {
     pub key: Key,
     /// Its exact size.
     pub size_bytes: u64,
+    /// Its modification time when it was opened.
+    pub mtime: SystemTime,
     /// Set at once for engines with files, else when the bytes are first needed.
     pub(super) content: OnceLock<Content>,
 }

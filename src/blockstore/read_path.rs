@@ -1,8 +1,11 @@
 //! The read path: open-block registry -> engine -> verify unless already verified -> bytes.
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tracing::error;
@@ -89,19 +92,23 @@ impl Engine {
             return Ok(Some(open));
         }
         let content = OnceLock::new();
-        let size_bytes = match self.datastore.file(key)? {
+        let (size_bytes, mtime) = match self.datastore.file(key)? {
             Some(file) => {
-                let size = file.metadata().map_err(|error| Error::io("stat a block's file", error))?.len();
+                let stat = |file: &File| -> io::Result<(u64, SystemTime)> {
+                    let metadata = file.metadata()?;
+                    Ok((metadata.len(), metadata.modified()?))
+                };
+                let found = stat(&file).map_err(|error| Error::io("stat a block's file", error))?;
                 // A new OnceLock takes its first value.
                 let _ = content.set(Content::File(file));
-                size
+                found
             }
             None => match self.datastore.stat(key)? {
-                Some(meta) => meta.size_bytes,
+                Some(meta) => (meta.size_bytes, meta.mtime),
                 None => return Ok(None),
             },
         };
-        let block = Arc::new(OpenBlock { key: key.clone(), size_bytes, content });
+        let block = Arc::new(OpenBlock { key: key.clone(), size_bytes, mtime, content });
         if let Some(mut stripe) = stripe {
             register(&mut stripe, &block);
         }
@@ -181,7 +188,9 @@ impl Engine {
     fn damaged(&self, key: &Key) -> Error {
         self.verified.lock().remove(key);
         self.metrics.add(Count::DamagedReads, 1);
-        let cid = canonical(key, CidForm::Unknown);
+        // As the listing names it, so that it can be found there.
+        let meta = self.datastore.stat(key).ok().flatten();
+        let cid = canonical(key, meta.map_or(CidForm::Unknown, |meta| meta.cid_form));
         error!(cid, "the stored bytes of this block are damaged");
         Error::Damaged { cid }
     }

@@ -94,7 +94,7 @@ fn run(engine: &Engine, signal: &Signal) {
         }
         state.changed = false;
         drop(state);
-        let failed = engine.datastore.sync().err();
+        let failed = engine.guarded("syncing", || engine.datastore.sync()).err();
         state = signal.state.lock();
         if let Some(error) = failed {
             warn!(%error, "sync failed; trying again");

@@ -41,14 +41,15 @@ impl Engine {
 
     /// Answers blocks that are there already and heals damaged ones; the rest goes to `new`.
     fn sort_out(&self, pending: Pending, new: &mut Vec<Pending>) {
-        match self.presence(pending.block.key(), pending.block.meta().cid_form) {
+        let (key, form) = (pending.block.key(), pending.block.meta().cid_form);
+        match self.guarded("looking for a block", || self.presence(key, form)) {
             Ok(Presence::Absent) => new.push(pending),
             Ok(Presence::Right) => {
                 self.metrics.add(Count::BlocksRewritten, 1);
                 (pending.done)(Ok(Stored::Already));
             }
             Ok(Presence::Damaged) => {
-                let healed = self.heal(&pending.block);
+                let healed = self.guarded("replacing a block", || self.heal(&pending.block));
                 (pending.done)(healed);
             }
             Err(error) => (pending.done)(Err(error)),
@@ -72,32 +73,43 @@ impl Engine {
         if blocks.is_empty() {
             return;
         }
-        match self.put_now(&blocks) {
+        match self.put_new(&blocks) {
             Ok(()) => dones.into_iter().for_each(|done| done(Ok(Stored::New))),
             // One block that cannot be stored must not fail its neighbours.
             Err(error) if blocks.len() > 1 => {
                 error!(%error, blocks = blocks.len(), "a batch failed; writing its blocks one by one");
                 for (block, done) in blocks.iter().zip(dones) {
-                    done(self.put_now(std::slice::from_ref(block)).map(|()| Stored::New));
+                    done(self.put_new(std::slice::from_ref(block)).map(|()| Stored::New));
                 }
             }
             Err(error) => dones.into_iter().take(1).for_each(|done| done(Err(error.clone()))),
         }
     }
 
-    fn put_now(&self, blocks: &[Block]) -> Result<()> {
-        // A panic of an engine is the failure of this write, not the end of group commit.
-        catch_unwind(AssertUnwindSafe(|| self.datastore.put(blocks, Sync::Now))).unwrap_or_else(|_| {
-            self.metrics.add(Count::Panics, 1);
-            Err(Error::Internal { what: "the storage engine panicked while writing".into() })
-        })?;
-        let mut verified = self.verified.lock();
+    fn put_new(&self, blocks: &[Block]) -> Result<()> {
+        self.put_now(blocks)?;
         for block in blocks {
-            verified.insert(block.key());
             self.metrics.add(Count::BlocksStored, 1);
             self.metrics.add(Count::BytesStored, block.bytes().len() as u64);
         }
         Ok(())
+    }
+
+    fn put_now(&self, blocks: &[Block]) -> Result<()> {
+        self.guarded("writing", || self.datastore.put(blocks, Sync::Now))?;
+        let mut verified = self.verified.lock();
+        blocks.iter().for_each(|block| verified.insert(block.key()));
+        Ok(())
+    }
+
+    /// Calls the engine where no request would catch its panic: that is the failure of this call
+    /// then, and not the end of the thread that others wait for.
+    pub(super) fn guarded<T>(&self, what: &'static str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+            self.metrics.add(Count::Panics, 1);
+            error!(what, "the storage engine panicked; the mount goes on");
+            Err(Error::Internal { what: format!("the storage engine panicked while {what}") })
+        })
     }
 
     /// Replaces a damaged copy; whoever has it open goes on reading what it had.

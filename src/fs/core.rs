@@ -3,6 +3,7 @@
 //! Locks are taken in this order, and held across nothing that waits for another request:
 //! tables, inodes, handles, then a writer's or a file's own state.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,24 +14,22 @@ use parking_lot::Mutex;
 use super::FsOptions;
 use super::file::File;
 use super::handle::Handles;
-use super::inode::{InodeTable, Node, natural_number};
+use super::inode::{Access, InodeTable, Node, natural_number};
 use super::refusals::Refusals;
 use super::staging::{Charge, Staging};
 use super::tables::Tables;
 use super::types::{Attr, AttrChange, Caller, Entry, Ino, Kind, ROOT, Validity};
 use super::writer::{Content, Room, Writer};
 use crate::block::{CidForm, Key};
-use crate::blockstore::Blockstore;
+use crate::blockstore::{Blockstore, OpenBlock};
 use crate::metrics::Metrics;
 use crate::{Error, Result};
 
-/// What the kernel remembers and must be told to forget. Called from within requests, so neither
-/// call may wait for a request.
+/// What the kernel remembers and must be told to forget. Called from within requests, so the call
+/// may not wait for a request.
 pub trait KernelCache: Send + Sync {
     /// The attributes of this inode are no longer what the kernel was told.
     fn attributes_changed(&self, ino: Ino);
-    /// The bytes of this inode are no longer what the kernel was told.
-    fn bytes_changed(&self, ino: Ino);
 }
 
 /// The state of one mount.
@@ -144,7 +143,16 @@ impl Shared {
                 None => return Ok(None),
             }
         };
-        Ok(Some(Attr {
+        Ok(Some(self.attr_of_block(size_bytes, mtime)))
+    }
+
+    /// The attributes of a block that was removed and is still open, without a number.
+    pub(super) fn removed_attr(&self, block: &OpenBlock) -> Attr {
+        Attr { links: 0, ..self.attr_of_block(block.size_bytes, block.mtime) }
+    }
+
+    fn attr_of_block(&self, size_bytes: u64, mtime: SystemTime) -> Attr {
+        Attr {
             ino: 0,
             kind: Kind::File,
             size_bytes,
@@ -155,12 +163,12 @@ impl Shared {
             atime: mtime,
             mtime,
             ctime: mtime,
-        }))
+        }
     }
 
-    /// Tells the kernel of a block.
-    pub(super) fn block_entry(&self, key: &Key, form: CidForm, attr: Attr) -> Entry {
-        let ino = self.inodes.lock().remember_block(key, form);
+    /// Tells the kernel of a block by a name.
+    pub(super) fn block_entry(&self, key: &Key, form: CidForm, name: &OsStr, attr: Attr) -> Entry {
+        let ino = self.inodes.lock().remember_block(key, form, name);
         Entry { attr: Attr { ino, ..attr }, validity: Validity::Long }
     }
 
@@ -179,11 +187,12 @@ impl Shared {
         self.listing_changed();
     }
 
-    /// The kernel should forget the bytes it may have of a block: they were damaged.
-    pub(super) fn block_healed(&self, key: &Key) {
-        let ino = self.inodes.lock().block_number(key);
-        if let Some(kernel) = self.kernel.get() {
-            kernel.bytes_changed(ino);
+    /// Gives a block that the kernel knows another inode from now on: what the kernel has cached
+    /// of it, and whatever file it reads for those who have it open, stays with them.
+    pub(super) fn retire(&self, key: &Key, next: Access) {
+        let retired = self.inodes.lock().retire(key, next);
+        if let (Some(ino), Some(kernel)) = (retired, self.kernel.get()) {
+            kernel.attributes_changed(ino);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::control::ControlNode;
 use super::core::Shared;
 use super::handle::Open;
 use super::inode::InodeTable;
-use super::types::{Attr, DirEntry, Entry, Handle, Ino, Kind, ROOT, Validity};
+use super::types::{DirEntry, Entry, Handle, Ino, Kind, ROOT};
 use crate::block::{Key, canonical};
 use crate::datastore::{ListedKey, Position};
 use crate::{Error, Result};
@@ -119,10 +119,7 @@ impl Shared {
         }
         let ino = self.inodes.lock().block_number(&listed.key);
         let entry = DirEntry { ino, cookie, kind: Kind::File, name: name(listed) };
-        let told = attr.map(|attr| {
-            let ino = self.inodes.lock().remember_block(&listed.key, listed.cid_form);
-            Entry { attr: Attr { ino, ..attr }, validity: Validity::Long }
-        });
+        let told = attr.map(|attr| self.block_entry(&listed.key, listed.cid_form, &entry.name, attr));
         if !sink(&entry, told.as_ref()) {
             if let Some(told) = told {
                 self.inodes.lock().forget(told.attr.ino, 1);

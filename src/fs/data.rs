@@ -23,7 +23,7 @@ impl Shared {
         with: impl FnOnce(&[u8]) -> R,
     ) -> Result<R> {
         match &*self.handles.get(handle)? {
-            Open::Block(block) => self.store.read_with(block, offset, length, with),
+            Open::Block(_, block) => self.store.read_with(block, offset, length, with),
             Open::Bytes(bytes) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 let end = start.saturating_add(length).min(bytes.len());
@@ -150,7 +150,7 @@ impl Shared {
                 }
             }
         }
-        self.getattr(ino)
+        self.getattr(ino, handle)
     }
 
     fn set_len(&self, writer: &Writer, size: u64) -> Result<bool> {
@@ -198,7 +198,7 @@ impl Shared {
                 return state.set_len(0, &self.room());
             }
         }
-        if self.getattr(ino)?.attr.size_bytes == size {
+        if self.getattr(ino, handle)?.attr.size_bytes == size {
             return Ok(());
         }
         Err(Error::NotPermitted { what: "a stored block cannot change its length" })

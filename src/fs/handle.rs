@@ -21,7 +21,7 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub enum Open {
     /// A stored block, to read.
-    Block(Arc<OpenBlock>),
+    Block(Ino, Arc<OpenBlock>),
     /// Bytes that were made when it was opened: a control file or an identity CID.
     Bytes(Bytes),
     /// Something that may be written, or an alias.
@@ -115,6 +115,14 @@ impl Handles {
     pub fn writers(&self) -> Vec<Arc<Open>> {
         let open = self.open.read();
         open.values().filter(|open| matches!(***open, Open::Writer(_))).map(Arc::clone).collect()
+    }
+
+    /// A block that some handle on this inode reads.
+    pub fn block_on(&self, ino: Ino) -> Option<Arc<OpenBlock>> {
+        self.open.read().values().find_map(|candidate| match &**candidate {
+            Open::Block(found, block) if *found == ino => Some(Arc::clone(block)),
+            _ => None,
+        })
     }
 
     /// How many are open.

@@ -2,9 +2,12 @@
 //!
 //! Invariant: two things with different bytes never share a number. Stored blocks have numbers
 //! that their keys give (so they are the same after a remount), staged files and aliases have
-//! numbers of a reserved range that are never used twice.
+//! numbers of a reserved range that are never used twice. A block gets another number where the
+//! kernel must not mix handles: what it caches of an inode it gives to all of them.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::control::ControlNode;
@@ -34,15 +37,66 @@ pub enum Node {
     /// The symbolic link that shows which block an alias stands for.
     Link(Arc<File>),
     /// A stored block, or an identity CID. The form is that of the spelling last looked up.
-    Block { key: Key, form: CidForm },
+    Block { key: Key, form: CidForm, standing: Standing, access: Access },
     /// A staged file or an alias.
     File(Arc<File>),
+}
+
+/// Who uses the inode of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Everybody.
+    Current,
+    /// Those who have it open: others get another inode.
+    Retired,
+}
+
+/// How new opens of a block are served; of a retired inode, how its successor will serve them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// In whichever way is fastest.
+    Any,
+    /// By this program alone: the kernel may not use the block's file itself.
+    ThroughMount,
+}
+
+/// By how many names the kernel may know a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    None,
+    One(u64),
+    Many,
 }
 
 #[derive(Debug)]
 struct Known {
     node: Node,
     lookups: u64,
+    names: Names,
+}
+
+impl Known {
+    fn block(key: &Key, access: Access) -> Self {
+        let (key, form, standing) = (key.clone(), CidForm::Unknown, Standing::Current);
+        let node = Node::Block { key, form, standing, access };
+        Self { node, lookups: 0, names: Names::None }
+    }
+
+    /// Whether this is the inode of the block for new opens.
+    fn is_current(&self, wanted: &Key) -> bool {
+        match &self.node {
+            Node::Block { key, standing, .. } => key == wanted && *standing == Standing::Current,
+            _ => false,
+        }
+    }
+
+    /// How an inode is to serve that takes the place of this one.
+    fn access_after(&self, wanted: &Key) -> Access {
+        match &self.node {
+            Node::Block { key, access, .. } if key == wanted => *access,
+            _ => Access::Any,
+        }
+    }
 }
 
 /// The number that a key gives by itself, before collisions.
@@ -62,6 +116,7 @@ pub struct InodeTable {
     next_file: Ino,
     next_collision: Ino,
     number: fn(&Key) -> u64,
+    name_hasher: RandomState,
 }
 
 impl InodeTable {
@@ -73,6 +128,7 @@ impl InodeTable {
             next_file: FILE_BASE,
             next_collision: BLOCK_BIT | COLLISION_BIT,
             number,
+            name_hasher: RandomState::new(),
         }
     }
 
@@ -105,31 +161,64 @@ impl InodeTable {
         }
     }
 
-    /// Notes that the kernel is told of a block once more, and returns its number.
-    pub fn remember_block(&mut self, key: &Key, form: CidForm) -> Ino {
+    /// Notes that the kernel is told of a block by a name once more, and returns its number.
+    pub fn remember_block(&mut self, key: &Key, form: CidForm, name: &OsStr) -> Ino {
         let natural = self.block_number(key);
-        let taken = |known: &Known| !matches!(&known.node, Node::Block { key: other, .. } if other == key);
-        let ino = if self.known.get(&natural).is_some_and(taken) {
-            self.next_collision += 1;
-            self.collided.insert(key.clone(), self.next_collision);
-            self.next_collision
-        } else {
-            natural
+        let (ino, access) = match self.known.get(&natural) {
+            Some(known) if !known.is_current(key) => {
+                let access = known.access_after(key);
+                self.next_collision += 1;
+                self.collided.insert(key.clone(), self.next_collision);
+                (self.next_collision, access)
+            }
+            _ => (natural, Access::Any),
         };
-        let known = self
-            .known
-            .entry(ino)
-            .or_insert_with(|| Known { node: Node::Block { key: key.clone(), form }, lookups: 0 });
-        if form != CidForm::Unknown {
-            known.node = Node::Block { key: key.clone(), form };
+        let name = self.name_hasher.hash_one(name);
+        let known = self.known.entry(ino).or_insert_with(|| Known::block(key, access));
+        if let Node::Block { form: known_form, .. } = &mut known.node
+            && form != CidForm::Unknown
+        {
+            *known_form = form;
         }
+        known.names = match known.names {
+            Names::None => Names::One(name),
+            Names::One(other) if other == name => Names::One(name),
+            Names::One(_) | Names::Many => Names::Many,
+        };
         known.lookups += 1;
         ino
     }
 
+    /// Lets a block that the kernel knows have another inode from now on; who has the present one
+    /// open keeps it. Returns the number of that.
+    pub fn retire(&mut self, key: &Key, next: Access) -> Option<Ino> {
+        let ino = self.block_number(key);
+        let known = self.known.get_mut(&ino).filter(|known| known.is_current(key))?;
+        if let Node::Block { standing, access, .. } = &mut known.node {
+            (*standing, *access) = (Standing::Retired, next);
+        }
+        Some(ino)
+    }
+
+    /// The kernel has dropped a name of a block.
+    pub fn name_removed(&mut self, key: &Key, name: &OsStr) {
+        let name = self.name_hasher.hash_one(name);
+        let ino = self.block_number(key);
+        if let Some(known) = self.known.get_mut(&ino).filter(|known| known.is_current(key))
+            && known.names == Names::One(name)
+        {
+            known.names = Names::None;
+        }
+    }
+
+    /// Whether no name leads the kernel to this inode: only open files do.
+    pub fn is_nameless(&self, ino: Ino) -> bool {
+        self.known.get(&ino).is_some_and(|known| known.names == Names::None)
+    }
+
     /// Notes that the kernel is told of a file, or of an alias's link, once more.
     pub fn remember(&mut self, ino: Ino, node: Node) {
-        let known = self.known.entry(ino).or_insert_with(|| Known { node, lookups: 0 });
+        let known = self.known.entry(ino).or_insert_with(|| Known { node, lookups: 0, names: Names::Many });
         known.lookups += 1;
     }
 
@@ -141,6 +230,7 @@ impl InodeTable {
         known.lookups = known.lookups.saturating_sub(lookups);
         if known.lookups == 0
             && let Some(Known { node: Node::Block { key, .. }, .. }) = self.known.remove(&ino)
+            && self.collided.get(&key) == Some(&ino)
         {
             self.collided.remove(&key);
         }
@@ -167,36 +257,94 @@ mod tests {
     #[test]
     fn a_block_has_the_same_number_every_time() {
         let mut table = InodeTable::new(natural_number);
-        let first = table.remember_block(&key(1), CidForm::Unknown);
+        let first = table.remember_block(&key(1), CidForm::Unknown, OsStr::new("name"));
         table.forget(first, 1);
         assert_eq!(table.len(), 0);
         let mut other_mount = InodeTable::new(natural_number);
-        other_mount.remember_block(&key(9), CidForm::Unknown);
-        assert_eq!(other_mount.remember_block(&key(1), CidForm::Unknown), first);
+        other_mount.remember_block(&key(9), CidForm::Unknown, OsStr::new("name"));
+        assert_eq!(other_mount.remember_block(&key(1), CidForm::Unknown, OsStr::new("name")), first);
         assert_eq!(table.block_number(&key(1)), first);
     }
 
     #[test]
     fn blocks_whose_numbers_collide_are_told_apart() {
         let mut table = InodeTable::new(|_| 42);
-        let one = table.remember_block(&key(1), CidForm::Unknown);
-        let two = table.remember_block(&key(2), CidForm::Unknown);
-        let three = table.remember_block(&key(3), CidForm::Unknown);
+        let one = table.remember_block(&key(1), CidForm::Unknown, OsStr::new("name"));
+        let two = table.remember_block(&key(2), CidForm::Unknown, OsStr::new("name"));
+        let three = table.remember_block(&key(3), CidForm::Unknown, OsStr::new("name"));
         assert!(one != two && two != three && one != three);
         assert!(same_block(table.get(one), &key(1)));
         assert!(same_block(table.get(two), &key(2)));
         assert!(same_block(table.get(three), &key(3)));
-        assert_eq!(table.remember_block(&key(2), CidForm::Unknown), two, "stable while known");
+        assert_eq!(
+            table.remember_block(&key(2), CidForm::Unknown, OsStr::new("name")),
+            two,
+            "stable while known"
+        );
         table.forget(two, 2);
         assert!(table.get(two).is_none());
         assert!(same_block(table.get(one), &key(1)));
     }
 
+    fn access(table: &InodeTable, ino: Ino) -> (Standing, Access) {
+        match table.get(ino) {
+            Some(Node::Block { standing, access, .. }) => (standing, access),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_retired_inode_stays_with_its_readers_and_others_get_a_new_one() {
+        let mut table = InodeTable::new(natural_number);
+        let name = OsStr::new("name");
+        assert_eq!(table.retire(&key(1), Access::Any), None, "the kernel does not know it");
+        let old = table.remember_block(&key(1), CidForm::RAW_V1, name);
+        assert_eq!(access(&table, old), (Standing::Current, Access::Any));
+        assert_eq!(table.retire(&key(1), Access::ThroughMount), Some(old));
+        let new = table.remember_block(&key(1), CidForm::RAW_V1, name);
+        assert_ne!(new, old);
+        assert_eq!(access(&table, old).0, Standing::Retired);
+        assert_eq!(access(&table, new), (Standing::Current, Access::ThroughMount));
+        // The kernel may look the name up, drop what it finds, and look again.
+        table.forget(new, 1);
+        let new = table.remember_block(&key(1), CidForm::RAW_V1, name);
+        assert_eq!(access(&table, new), (Standing::Current, Access::ThroughMount));
+
+        assert_eq!(table.retire(&key(1), Access::Any), Some(new));
+        let newest = table.remember_block(&key(1), CidForm::RAW_V1, name);
+        assert_eq!(access(&table, newest), (Standing::Current, Access::Any));
+        table.forget(new, 1);
+        assert_eq!(table.remember_block(&key(1), CidForm::RAW_V1, name), newest);
+        table.forget(newest, 2);
+        assert_ne!(table.remember_block(&key(1), CidForm::RAW_V1, name), old, "while it is known");
+        table.forget(table.block_number(&key(1)), 1);
+        table.forget(old, 1);
+        assert_eq!(table.remember_block(&key(1), CidForm::RAW_V1, name), old);
+        assert_eq!((table.len(), access(&table, old)), (1, (Standing::Current, Access::Any)));
+    }
+
+    #[test]
+    fn a_block_is_nameless_once_its_only_name_is_removed() {
+        let mut table = InodeTable::new(natural_number);
+        let (one, two) = (OsStr::new("one"), OsStr::new("two"));
+        let ino = table.remember_block(&key(1), CidForm::Unknown, one);
+        table.remember_block(&key(1), CidForm::Unknown, one);
+        assert!(!table.is_nameless(ino));
+        table.name_removed(&key(1), two);
+        assert!(!table.is_nameless(ino));
+        table.name_removed(&key(1), one);
+        assert!(table.is_nameless(ino));
+        table.remember_block(&key(1), CidForm::Unknown, one);
+        table.remember_block(&key(1), CidForm::Unknown, two);
+        table.name_removed(&key(1), one);
+        assert!(!table.is_nameless(ino), "the other name may be anywhere");
+    }
+
     #[test]
     fn ranges_do_not_meet() {
         let mut table = InodeTable::new(|_| u64::MAX);
-        let block = table.remember_block(&key(1), CidForm::Unknown);
-        let collided = table.remember_block(&key(2), CidForm::Unknown);
+        let block = table.remember_block(&key(1), CidForm::Unknown, OsStr::new("name"));
+        let collided = table.remember_block(&key(2), CidForm::Unknown, OsStr::new("name"));
         let file = table.new_file_number();
         let link = InodeTable::link_number(file);
         let numbers = [ROOT, block, collided, file, link];

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::control::{CONTROL_NAME, ControlNode};
 use super::core::Shared;
 use super::file::File;
-use super::inode::{InodeTable, Node};
-use super::types::{Attr, Entry, Ino, Kind, Validity};
+use super::handle::Open;
+use super::inode::{InodeTable, Node, Standing};
+use super::types::{Attr, Entry, Handle, Ino, Kind, Validity};
 use crate::block::{Cid, Name, canonical};
 use crate::{Error, Result};
 
@@ -62,7 +63,7 @@ impl Shared {
         };
         match meaning {
             Meaning::Control => Ok(self.control_entry(ControlNode::Directory)),
-            Meaning::Block(cid, attr) => Ok(self.block_entry(cid.key(), cid.form(), attr)),
+            Meaning::Block(cid, attr) => Ok(self.block_entry(cid.key(), cid.form(), name, attr)),
             Meaning::Staged(_, file) | Meaning::Plain(Some(file)) => Ok(self.file_entry(&file)),
             Meaning::Absent(_) | Meaning::Plain(None) => Err(Error::NotFound),
         }
@@ -102,18 +103,39 @@ impl Shared {
         Ok(canonical(&key, form))
     }
 
-    /// Attributes of an inode that the kernel knows.
-    pub(super) fn getattr(&self, ino: Ino) -> Result<Entry> {
+    /// Attributes of an inode that the kernel knows, as an open handle of it shows them if it is
+    /// one of that that asks.
+    pub(super) fn getattr(&self, ino: Ino, handle: Option<Handle>) -> Result<Entry> {
         match self.node(ino)? {
             Node::Root => Ok(self.root_entry()),
             Node::Control(node) => Ok(self.control_entry(node)),
             Node::Link(file) => Ok(Entry { attr: self.link_attr(&file)?, validity: Validity::None }),
             Node::File(file) if file.is_alive() => Ok(Entry { attr: file.attr(), validity: Validity::None }),
             Node::File(_) => Err(Error::Stale),
-            Node::Block { key, .. } => match self.block_attr(&key)? {
-                Some(attr) => Ok(Entry { attr: Attr { ino, ..attr }, validity: Validity::Long }),
-                None => Err(Error::Stale),
+            Node::Block { key, standing, .. } => match self.block_attr(&key)? {
+                Some(attr) => {
+                    let retired = standing == Standing::Retired;
+                    let validity = if retired { Validity::None } else { Validity::Long };
+                    Ok(Entry { attr: Attr { ino, ..attr }, validity })
+                }
+                None => self.getattr_removed(ino, handle),
             },
         }
+    }
+
+    /// A removed block still has attributes for those who have it open. The kernel asks for them
+    /// without a handle too, which may be for another name of the block that it still believes in:
+    /// that must be refused, so that it looks the name up again.
+    fn getattr_removed(&self, ino: Ino, handle: Option<Handle>) -> Result<Entry> {
+        let block = match handle {
+            Some(handle) => match &*self.handles.get(handle)? {
+                Open::Block(_, block) => Some(Arc::clone(block)),
+                Open::Bytes(_) | Open::Writer(_) | Open::Directory(..) => None,
+            },
+            None if self.inodes.lock().is_nameless(ino) => self.handles.block_on(ino),
+            None => None,
+        };
+        let attr = self.removed_attr(&*block.ok_or(Error::Stale)?);
+        Ok(Entry { attr: Attr { ino, ..attr }, validity: Validity::None })
     }
 }

@@ -98,9 +98,9 @@ impl Filesystem {
         self.shared.inodes.lock().forget(ino, lookups);
     }
 
-    /// Attributes.
-    pub fn getattr(&self, ino: Ino) -> Result<Entry> {
-        self.shared.getattr(ino)
+    /// Attributes; the handle is that through which they are asked for, if the kernel says it.
+    pub fn getattr(&self, ino: Ino, handle: Option<Handle>) -> Result<Entry> {
+        self.shared.getattr(ino, handle)
     }
 
     /// Changes attributes; says what they are then.

@@ -10,12 +10,12 @@ use super::core::Shared;
 use super::cursor::Cursor;
 use super::file::{File, Naming};
 use super::handle::{Open, Subject, WriterHandle};
-use super::inode::Node;
+use super::inode::{Access, Node, Standing};
 use super::lookup::Meaning;
 use super::tables::NAMES_MAX;
 use super::types::{Caching, Caller, Entry, Handle, Ino, Kind, Opened, ROOT};
 use super::writer::{Content, Writer};
-use crate::block::{Cid, CidForm, Key};
+use crate::block::{Cid, Key};
 use crate::blockstore::{OpenBlock, VerifyReads};
 use crate::{Error, Result};
 
@@ -58,7 +58,7 @@ impl Shared {
         match meaning {
             Meaning::Control => Err(Error::NotPermitted { what: "the control directory cannot be replaced" }),
             Meaning::Block(cid, attr) => {
-                let entry = self.block_entry(cid.key(), cid.form(), attr);
+                let entry = self.block_entry(cid.key(), cid.form(), name, attr);
                 Ok((entry, self.open(entry.attr.ino, intent, caller)?))
             }
             Meaning::Staged(_, file) | Meaning::Plain(Some(file)) => {
@@ -125,8 +125,13 @@ impl Shared {
             Node::Root | Node::Link(_) => Err(Error::InvalidRequest { what: "this is not a file" }),
             Node::Control(node) => Ok(self.open_control(node)),
             Node::File(file) => self.open_file(&file, intent, caller, false),
-            Node::Block { key, .. } if !intent.write => self.open_block(&key),
-            Node::Block { key, form } => self.open_rewrite(ino, &key, form, intent, caller),
+            // Asked again, the kernel looks the name up and finds the new inode.
+            Node::Block { standing: Standing::Retired, .. } => Err(Error::Stale),
+            Node::Block { key, access, .. } if !intent.write => self.open_block(ino, &key, access),
+            Node::Block { key, form, access, .. } => {
+                let cid = Cid::new(key, form)?;
+                self.open_rewrite(ino, cid, access, intent, caller)
+            }
         }
     }
 
@@ -135,25 +140,26 @@ impl Shared {
         Opened { handle, caching: Caching::Direct, flush: false, passthrough: None }
     }
 
-    fn open_block(&self, key: &Key) -> Result<Opened> {
+    fn open_block(&self, ino: Ino, key: &Key, access: Access) -> Result<Opened> {
         if key.is_identity() {
             let handle = self.handles.insert(Open::Bytes(key.digest().to_vec().into()));
             return Ok(Opened { handle, caching: Caching::Keep, flush: false, passthrough: None });
         }
         let block = self.store.open_block(key)?.ok_or(Error::Stale)?;
-        let passthrough = self.passthrough(&block);
+        let passthrough = self.passthrough(&block, access);
         let caching = match self.store.verify_reads() {
             VerifyReads::Always => Caching::Fresh,
             VerifyReads::First | VerifyReads::Never => Caching::Keep,
         };
-        let handle = self.handles.insert(Open::Block(block));
+        let handle = self.handles.insert(Open::Block(ino, block));
         Ok(Opened { handle, caching, flush: false, passthrough })
     }
 
-    /// Whether the kernel may read this block's file itself. Depends on the block alone, so that
-    /// all handles of an inode agree.
-    fn passthrough(&self, block: &Arc<OpenBlock>) -> Option<Arc<OpenBlock>> {
-        let suits = block.size_bytes >= PASSTHROUGH_BYTES_MIN
+    /// Whether the kernel may read this block's file itself. Depends on the inode alone, so that
+    /// all its handles agree.
+    fn passthrough(&self, block: &Arc<OpenBlock>, access: Access) -> Option<Arc<OpenBlock>> {
+        let suits = access == Access::Any
+            && block.size_bytes >= PASSTHROUGH_BYTES_MIN
             && block.file().is_some()
             && self.store.verify_reads() != VerifyReads::Always;
         suits.then(|| Arc::clone(block))
@@ -163,15 +169,15 @@ impl Shared {
     fn open_rewrite(
         &self,
         ino: Ino,
-        key: &Key,
-        form: CidForm,
+        cid: Cid,
+        access: Access,
         intent: OpenIntent,
         caller: Caller,
     ) -> Result<Opened> {
         if intent.append {
             return Err(Error::NotPermitted { what: "a stored block cannot be appended to" });
         }
-        let cid = Cid::new(key.clone(), form)?;
+        let key = cid.key();
         let (content, passthrough) = if key.is_identity() {
             (Content::Rewrite { expected: key.digest().to_vec().into(), length: key.digest().len() }, None)
         } else {
@@ -183,7 +189,14 @@ impl Shared {
                 Err(error) => return Err(error),
             };
             let open = self.store.open_unchecked(key)?.ok_or(Error::Stale)?;
-            (content, self.passthrough(&open))
+            let passthrough = self.passthrough(&open, access);
+            if passthrough.is_some() && intent.read {
+                // The kernel maps such a handle onto the file in the store, also for writing. On
+                // another inode it need not agree with the readers of this one.
+                self.retire(key, Access::ThroughMount);
+                return Err(Error::Stale);
+            }
+            (content, passthrough)
         };
         let writer = self.new_writer(content, key.code(), key.digest().len());
         let subject = Subject::Block(ino, cid);
@@ -213,7 +226,7 @@ impl Shared {
                 self.new_writer(Content::Empty, key.code(), key.digest().len())
             }
         };
-        self.check_alias_readable(&writer)?;
+        self.open_alias(&writer)?;
         let alone = self.count_in(file, intent)?;
         let subject = Subject::File(Arc::clone(file));
         let handle = self.handles.insert(Open::Writer(WriterHandle {
@@ -260,13 +273,19 @@ impl Shared {
         Ok(alone)
     }
 
-    /// An alias on a damaged block fails at open, as the block itself does.
-    fn check_alias_readable(&self, writer: &Writer) -> Result<()> {
-        let key = writer.state.lock().stored_key().cloned();
-        match key {
-            Some(key) => self.store.open_block(&key).map(|_| ()),
-            None => Ok(()),
+    /// An alias on a damaged block fails at open, as the block itself does; once the block is
+    /// healed, no handle reads the damaged bytes any more.
+    fn open_alias(&self, writer: &Writer) -> Result<()> {
+        let Some(key) = writer.state.lock().stored_key().cloned() else {
+            return Ok(());
+        };
+        let now = self.store.open_block(&key)?;
+        if let Content::Stored { key: still, open, .. } = &mut writer.state.lock().content
+            && *still == key
+        {
+            *open = now;
         }
+        Ok(())
     }
 
     /// Opens a directory.

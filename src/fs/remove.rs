@@ -25,7 +25,7 @@ impl Shared {
         };
         match meaning {
             Meaning::Control => Err(Error::NotPermitted { what: "the control directory cannot be removed" }),
-            Meaning::Block(cid, _) => self.unlink_block(cid.key()),
+            Meaning::Block(cid, _) => self.unlink_block(cid.key(), name),
             Meaning::Staged(cid, file) => {
                 self.tables.lock().unstage(&file, cid.key());
                 file.state.lock().name = None;
@@ -39,7 +39,7 @@ impl Shared {
         }
     }
 
-    fn unlink_block(&self, key: &Key) -> Result<()> {
+    fn unlink_block(&self, key: &Key, name: &OsStr) -> Result<()> {
         if key.is_identity() {
             return Err(Error::NotPermitted {
                 what: "an identity CID holds its own bytes and cannot be removed",
@@ -63,6 +63,7 @@ impl Shared {
             staged.state.lock().committed = true;
         }
         drop(tables);
+        self.inodes.lock().name_removed(key, name);
         self.block_gone(key);
         Ok(())
     }

@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 use super::core::Shared;
 use super::file::{File, Naming};
 use super::handle::{Open, Subject};
+use super::inode::Access;
 use super::tables::Tables;
 use super::types::{Done, Handle};
 use super::writer::{Content, Target, Writer, WriterState};
@@ -224,7 +225,7 @@ impl Shared {
                 self.settle_names(&subject, &writer, &block, stored);
                 match stored {
                     Stored::New => self.listing_changed(),
-                    Stored::Healed => self.block_healed(key),
+                    Stored::Healed => self.retire(key, Access::Any),
                     Stored::Already => {}
                 }
                 Ok(())

@@ -69,8 +69,9 @@ impl fuser::Filesystem for Adapter {
         self.gate.pass(Op::Forget, |fs| fs.forget(ino.0, lookups));
     }
 
-    fn getattr(&self, request: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        self.ask(asked(Op::Getattr, request, None), reply, |fs| fs.getattr(ino.0), |reply, entry| {
+    fn getattr(&self, request: &Request, ino: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
+        let handle = handle.map(|handle| handle.0);
+        self.ask(asked(Op::Getattr, request, None), reply, |fs| fs.getattr(ino.0, handle), |reply, entry| {
             reply.attr(&ttl(entry.validity), &attr(&entry.attr));
         });
     }

@@ -75,7 +75,7 @@ fn start(gate: &Arc<Gate>, options: &ServeOptions, passthrough: bool) -> Result<
             let why = format!("the kernel did not agree on a protocol: {error}");
             Error::MountFailed { path: options.mount_point.clone(), why, hint: String::new() }
         })?;
-    let notifier = Notifier::start(session.notifier())?;
+    let notifier = Notifier::new(session.notifier());
     gate.connect(Box::new(notifier));
 
     let (sender, events) = mpsc::channel();
