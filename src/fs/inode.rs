@@ -26,9 +26,9 @@ const BLOCK_MASK: Ino = (1 << 60) - 1;
 /// Set in the number of a block whose own number another block has: such numbers last only while
 /// the kernel remembers them.
 const COLLISION_BIT: Ino = 1 << 60;
-/// Most blocks of which is remembered that their next inodes are served through the mount. Beyond,
-/// all are forgotten: they are then served in the fastest way until somebody may map them again.
-const THROUGH_MOUNT_MAX: usize = 4096;
+
+/// Most blocks that are remembered because somebody is about to open them again.
+const AWAITED_MAX: usize = 64;
 
 /// What an inode number stands for.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ pub enum Standing {
     Retired,
 }
 
-/// How the inode of a block is served.
+/// How new opens of a block are served; of a retired inode, how its successor will serve them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// In whichever way is fastest.
@@ -92,6 +92,14 @@ impl Known {
             _ => false,
         }
     }
+
+    /// How an inode is to serve that takes the place of this one.
+    fn access_after(&self, wanted: &Key) -> Access {
+        match &self.node {
+            Node::Block { key, access, .. } if key == wanted => *access,
+            _ => Access::Any,
+        }
+    }
 }
 
 /// The number that a key gives by itself, before collisions.
@@ -108,9 +116,9 @@ pub struct InodeTable {
     known: HashMap<Ino, Known>,
     /// Blocks that could not have their natural number.
     collided: HashMap<Key, Ino>,
-    /// Blocks whose next inodes the kernel may not serve itself. Kept apart from the inodes, for
-    /// the kernel may forget the last one of a block just before it asks for the next.
-    through_mount: HashSet<Key>,
+    /// Blocks that somebody was told to look up again, to open them through the mount. The kernel
+    /// may have forgotten every inode of such a block before it does.
+    awaited: HashSet<Key>,
     next_file: Ino,
     next_collision: Ino,
     number: fn(&Key) -> u64,
@@ -123,7 +131,7 @@ impl InodeTable {
         Self {
             known: HashMap::new(),
             collided: HashMap::new(),
-            through_mount: HashSet::new(),
+            awaited: HashSet::new(),
             next_file: FILE_BASE,
             next_collision: BLOCK_BIT | COLLISION_BIT,
             number,
@@ -163,14 +171,16 @@ impl InodeTable {
     /// Notes that the kernel is told of a block by a name once more, and returns its number.
     pub fn remember_block(&mut self, key: &Key, form: CidForm, name: &OsStr) -> Ino {
         let natural = self.block_number(key);
-        let ino = if self.known.get(&natural).is_some_and(|known| !known.is_current(key)) {
-            self.next_collision += 1;
-            self.collided.insert(key.clone(), self.next_collision);
-            self.next_collision
-        } else {
-            natural
+        let (ino, access) = match self.known.get(&natural) {
+            Some(known) if !known.is_current(key) => {
+                let access = known.access_after(key);
+                self.next_collision += 1;
+                self.collided.insert(key.clone(), self.next_collision);
+                (self.next_collision, access)
+            }
+            _ => (natural, Access::Any),
         };
-        let access = if self.through_mount.contains(key) { Access::ThroughMount } else { Access::Any };
+        let access = if self.awaited.contains(key) { Access::ThroughMount } else { access };
         let name = self.name_hasher.hash_one(name);
         let known = self.known.entry(ino).or_insert_with(|| Known::block(key, access));
         if let Node::Block { form: known_form, .. } = &mut known.node
@@ -190,23 +200,24 @@ impl InodeTable {
     /// Lets a block that the kernel knows have another inode from now on; who has the present one
     /// open keeps it. Returns the number of that.
     pub fn retire(&mut self, key: &Key, next: Access) -> Option<Ino> {
-        match next {
-            Access::Any => {
-                self.through_mount.remove(key);
-            }
-            Access::ThroughMount => {
-                if self.through_mount.len() >= THROUGH_MOUNT_MAX {
-                    self.through_mount.clear();
-                }
-                self.through_mount.insert(key.clone());
-            }
-        }
         let ino = self.block_number(key);
         let known = self.known.get_mut(&ino).filter(|known| known.is_current(key))?;
-        if let Node::Block { standing, .. } = &mut known.node {
-            *standing = Standing::Retired;
+        if let Node::Block { standing, access, .. } = &mut known.node {
+            (*standing, *access) = (Standing::Retired, next);
+        }
+        if next == Access::ThroughMount {
+            if self.awaited.len() >= AWAITED_MAX {
+                // Of those who never came back.
+                self.awaited.clear();
+            }
+            self.awaited.insert(key.clone());
         }
         Some(ino)
+    }
+
+    /// Who was told to look a block up again has opened it through the mount.
+    pub fn came_back(&mut self, key: &Key) {
+        self.awaited.remove(key);
     }
 
     /// The kernel has dropped a name of a block.
@@ -316,6 +327,15 @@ mod tests {
         assert_eq!(access(&table, new), (Standing::Current, Access::ThroughMount));
         // The kernel may look the name up, drop what it finds, and look again.
         table.forget(new, 1);
+        table.forget(old, 1);
+        let sole = table.remember_block(&key(1), CidForm::RAW_V1, name);
+        assert_eq!(access(&table, sole), (Standing::Current, Access::ThroughMount), "all were forgotten");
+        table.came_back(&key(1));
+        table.forget(sole, 1);
+        let old = table.remember_block(&key(1), CidForm::RAW_V1, name);
+        assert_eq!(access(&table, old), (Standing::Current, Access::Any));
+        table.retire(&key(1), Access::ThroughMount);
+        table.came_back(&key(1));
         let new = table.remember_block(&key(1), CidForm::RAW_V1, name);
         assert_eq!(access(&table, new), (Standing::Current, Access::ThroughMount));
 
