@@ -36,6 +36,7 @@ fn main() {
         mapped_writes_are_judged,
         a_mapping_written_after_the_last_close_is_counted,
         duplicates_and_children_share_a_writer,
+        a_retry_right_after_a_refusal_is_stored,
         every_close_of_wrong_bytes_is_told_so,
         many_writers_share_a_sync,
         one_block_written_by_many_at_once,
@@ -94,7 +95,7 @@ fn wrong_bytes_leave_nothing(backend: &'static str) {
         assert_eq!(mount.count("mismatches"), round as u64 + 1);
     }
     let errors = mount.errors();
-    assert!(errors.contains("close") && errors.contains(&format!("errno {EBADMSG}")), "{errors}");
+    assert!(errors.contains("flush") && errors.contains(&format!("errno {EBADMSG}")), "{errors}");
     assert!(errors.contains(&cid) && errors.contains(&cid_of(&flipped)), "which CID it would be: {errors}");
     put(mount.path(&cid), &content).unwrap();
     mount.assert_blocks(&[&cid]);
@@ -590,6 +591,30 @@ os.close(fd)
         );
         assert_eq!(fs::read(mount.path(&cid)).unwrap(), b"parent child");
     }
+}
+
+fn a_retry_right_after_a_refusal_is_stored(backend: &'static str) {
+    // The refused file ended at its RELEASE, between the retry's lookup and its open: the retry then
+    // wrote to a file without a name, close returned 0, and nothing was stored.
+    // R5: right bytes -> the block is committed and close returns 0.
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let mount = &mount;
+            scope.spawn(move || {
+                for round in 0..100 {
+                    let content = bytes(50_000 + thread * 1000 + round, 2000);
+                    let cid = cid_of(&content);
+                    assert_eq!(errno(put(mount.path(&cid), &content[1..])), EBADMSG);
+                    put(mount.path(&cid), &content).unwrap();
+                    assert!(fs::read(mount.path(&cid)).unwrap() == content);
+                    fs::remove_file(mount.path(&cid)).unwrap();
+                }
+            });
+        }
+    });
+    mount.assert_blocks(&[]);
 }
 
 fn every_close_of_wrong_bytes_is_told_so(backend: &'static str) {

@@ -40,7 +40,7 @@ pub enum Subject {
 }
 
 /// An open file with a writer behind it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct WriterHandle {
     /// What is written.
     pub subject: Subject,
@@ -123,6 +123,12 @@ impl Handles {
             .filter(|candidate| rank(candidate).is_some())
             .max_by_key(|candidate| rank(candidate))
             .cloned()
+    }
+
+    /// Everything that is open and may have a writer.
+    pub fn writers(&self) -> Vec<Arc<Open>> {
+        let open = self.open.read();
+        open.values().filter(|open| matches!(***open, Open::Writer(_))).map(Arc::clone).collect()
     }
 
     /// How many are open.

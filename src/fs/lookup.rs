@@ -96,7 +96,11 @@ impl Shared {
     /// The CID of an alias's block.
     pub(super) fn link_target(&self, file: &File) -> Result<String> {
         let key = file.state.lock().alias_of.clone().ok_or(Error::NotFound)?;
-        let form = self.store.stat(&key)?.ok_or(Error::NotFound)?.cid_form;
+        let form = if key.is_identity() {
+            self.options.cid_options.form(&key)
+        } else {
+            self.store.stat(&key)?.ok_or(Error::NotFound)?.cid_form
+        };
         Ok(canonical(&key, form))
     }
 

@@ -216,6 +216,9 @@ impl Shared {
                 self.retire(key, Access::ThroughMount);
                 return Err(Error::Stale);
             }
+            if access == Access::ThroughMount {
+                self.inodes.lock().came_back(key);
+            }
             (content, passthrough)
         };
         let writer = self.new_writer(content, key.code(), key.digest().len());
@@ -236,22 +239,18 @@ impl Shared {
         caller: Caller,
         created: bool,
     ) -> Result<Opened> {
-        let (writer, first) = match &file.naming {
-            Naming::Plain(writer) => (Arc::clone(writer), true),
+        let writer = match &file.naming {
+            Naming::Plain(writer) => Arc::clone(writer),
             Naming::Cid(cid) => {
-                let state = file.state.lock();
-                if state.committed {
-                    return Err(Error::Stale);
-                }
-                if !intent.write && !created {
+                if !intent.write && !created && !file.state.lock().committed {
                     return Err(Error::NotFound);
                 }
                 let key = cid.key();
-                (self.new_writer(Content::Empty, key.code(), key.digest().len()), state.writers == 0)
+                self.new_writer(Content::Empty, key.code(), key.digest().len())
             }
         };
         self.open_alias(&writer)?;
-        self.count_in(file, intent);
+        let alone = self.count_in(file, intent)?;
         let subject = Subject::File(Arc::clone(file));
         let handle = self.handles.insert(Open::Writer(WriterHandle {
             subject,
@@ -260,20 +259,33 @@ impl Shared {
             pid: caller.pid,
         }));
         // Under a CID name a second writer has bytes of its own, so it must not share the page cache.
-        let caching = if first { Caching::Fresh } else { Caching::Direct };
+        let shares_bytes = file.shared_writer().is_some();
+        let caching = if alone || shares_bytes { Caching::Fresh } else { Caching::Direct };
         Ok(Opened { handle, caching, flush: intent.write, passthrough: None })
     }
 
-    /// Counts one more handle. What other handles on a name have stored is not this one's to take
-    /// back, and no longer theirs: the RELEASE of a file may come after the next program has opened
-    /// it.
-    fn count_in(&self, file: &File, intent: OpenIntent) {
+    /// Counts one more handle, and says whether there was no other that writes. What other handles
+    /// on a name have stored is not this one's to take back, and no longer theirs: the RELEASE of a
+    /// file may come after the next program has opened it.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] if the file has ended since the name was looked up, so that the kernel looks
+    /// it up again: what is written to a file without a name is stored nowhere.
+    fn count_in(&self, file: &File, intent: OpenIntent) -> Result<bool> {
         let mut tables = self.tables.lock();
-        {
+        if !file.is_alive() {
+            return Err(Error::Stale);
+        }
+        let alone = {
             let mut state = file.state.lock();
+            if state.committed {
+                return Err(Error::Stale);
+            }
+            let alone = state.writers == 0;
             state.handles += 1;
             state.writers += u32::from(intent.write);
-        }
+            alone
+        };
         if let Some(writer) = file.shared_writer()
             && intent.write
             && file.temporary() != Some(true)
@@ -281,6 +293,7 @@ impl Shared {
         {
             tables.claims.give_up(&made, writer.id);
         }
+        Ok(alone)
     }
 
     /// An alias on a damaged block fails at open, as the block itself does; once the block is

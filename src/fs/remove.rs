@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::core::Shared;
 use super::file::File;
+use super::handle::Open;
 use super::lookup::Meaning;
 use super::types::{Caller, Ino, ROOT};
 use crate::block::Key;
@@ -52,6 +53,7 @@ impl Shared {
         if tables.is_stood_on(key) {
             return Err(Error::BlockInUse { name: tables.alias_name(key) });
         }
+        self.pin_open_files(key)?;
         if !self.store.remove(key)? {
             return Err(Error::NotFound);
         }
@@ -63,6 +65,17 @@ impl Shared {
         drop(tables);
         self.inodes.lock().name_removed(key, name);
         self.block_gone(key);
+        Ok(())
+    }
+
+    /// Open files whose content the block is (aliases, and what was written and is still open) go on
+    /// reading it, as handles on the block itself do.
+    pub(super) fn pin_open_files(&self, key: &Key) -> Result<()> {
+        for open in self.handles.writers() {
+            if let Open::Writer(open) = &*open {
+                open.writer.state.lock().pin(key, &self.store)?;
+            }
+        }
         Ok(())
     }
 

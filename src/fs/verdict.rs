@@ -329,7 +329,7 @@ impl Shared {
 
     fn remove_made(&self, key: &Key) {
         debug!(?key, "removing a block that an early close had made");
-        if let Err(error) = self.store.remove(key) {
+        if let Err(error) = self.pin_open_files(key).and_then(|()| self.store.remove(key)) {
             warn!(?key, %error, "a block that an early close had made stays behind");
         }
         self.block_gone(key);

@@ -279,16 +279,29 @@ impl WriterState {
     }
 
     /// The block has reached the store: memory is given back, unless more was written meanwhile.
+    /// An identity CID is stored nowhere, and its few bytes stay here.
     pub fn arrived(&mut self, block: &Block) {
         if let Content::Frozen(frozen) = &self.content
             && frozen.key() == block.key()
         {
-            self.content = Content::Stored {
-                key: block.key().clone(),
-                size_bytes: block.bytes().len() as u64,
-                open: None,
-            };
+            if !block.key().is_identity() {
+                self.content = Content::Stored {
+                    key: block.key().clone(),
+                    size_bytes: block.bytes().len() as u64,
+                    open: None,
+                };
+            }
             self.charge.clear();
+        }
+    }
+
+    /// Makes sure that a stored content can be read after its block has been removed.
+    pub fn pin(&mut self, key: &Key, store: &Blockstore) -> Result<()> {
+        match &mut self.content {
+            Content::Stored { key: stored, open, .. } if stored == key => {
+                opened(key, open, store).map(|_| ())
+            }
+            _ => Ok(()),
         }
     }
 
