@@ -282,7 +282,9 @@ fn errors_say_in_words_what_was_refused(backend: &'static str) {
     assert!(time >= begun, "{errors}");
     assert_eq!(words[1], "pid");
     assert!(words[2].parse::<u32>().unwrap() > 0, "{errors}");
-    for part in [name.as_str(), &cid_of(b"wrong"), &format!("errno {}", libc::EBADMSG), "ipfs-persist-mount cid"] {
+    for part in
+        [name.as_str(), &cid_of(b"wrong"), &format!("errno {}", libc::EBADMSG), "ipfs-persist-mount cid"]
+    {
         assert!(lines[0].contains(part), "{part} is not in {errors}");
     }
     for part in [too_long.as_str(), &format!("errno {}", libc::EINVAL), "create"] {

@@ -5,7 +5,7 @@
 //! numbers of a reserved range that are never used twice. A block gets another number where the
 //! kernel must not mix handles: what it caches of an inode it gives to all of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -26,6 +26,9 @@ const BLOCK_MASK: Ino = (1 << 60) - 1;
 /// Set in the number of a block whose own number another block has: such numbers last only while
 /// the kernel remembers them.
 const COLLISION_BIT: Ino = 1 << 60;
+
+/// Most blocks that are remembered because somebody is about to open them again.
+const AWAITED_MAX: usize = 64;
 
 /// What an inode number stands for.
 #[derive(Debug, Clone)]
@@ -113,6 +116,9 @@ pub struct InodeTable {
     known: HashMap<Ino, Known>,
     /// Blocks that could not have their natural number.
     collided: HashMap<Key, Ino>,
+    /// Blocks that somebody was told to look up again, to open them through the mount. The kernel
+    /// may have forgotten every inode of such a block before it does.
+    awaited: HashSet<Key>,
     next_file: Ino,
     next_collision: Ino,
     number: fn(&Key) -> u64,
@@ -125,6 +131,7 @@ impl InodeTable {
         Self {
             known: HashMap::new(),
             collided: HashMap::new(),
+            awaited: HashSet::new(),
             next_file: FILE_BASE,
             next_collision: BLOCK_BIT | COLLISION_BIT,
             number,
@@ -173,6 +180,7 @@ impl InodeTable {
             }
             _ => (natural, Access::Any),
         };
+        let access = if self.awaited.contains(key) { Access::ThroughMount } else { access };
         let name = self.name_hasher.hash_one(name);
         let known = self.known.entry(ino).or_insert_with(|| Known::block(key, access));
         if let Node::Block { form: known_form, .. } = &mut known.node
@@ -197,7 +205,19 @@ impl InodeTable {
         if let Node::Block { standing, access, .. } = &mut known.node {
             (*standing, *access) = (Standing::Retired, next);
         }
+        if next == Access::ThroughMount {
+            if self.awaited.len() >= AWAITED_MAX {
+                // Of those who never came back.
+                self.awaited.clear();
+            }
+            self.awaited.insert(key.clone());
+        }
         Some(ino)
+    }
+
+    /// Who was told to look a block up again has opened it through the mount.
+    pub fn came_back(&mut self, key: &Key) {
+        self.awaited.remove(key);
     }
 
     /// The kernel has dropped a name of a block.
@@ -307,6 +327,15 @@ mod tests {
         assert_eq!(access(&table, new), (Standing::Current, Access::ThroughMount));
         // The kernel may look the name up, drop what it finds, and look again.
         table.forget(new, 1);
+        table.forget(old, 1);
+        let sole = table.remember_block(&key(1), CidForm::RAW_V1, name);
+        assert_eq!(access(&table, sole), (Standing::Current, Access::ThroughMount), "all were forgotten");
+        table.came_back(&key(1));
+        table.forget(sole, 1);
+        let old = table.remember_block(&key(1), CidForm::RAW_V1, name);
+        assert_eq!(access(&table, old), (Standing::Current, Access::Any));
+        table.retire(&key(1), Access::ThroughMount);
+        table.came_back(&key(1));
         let new = table.remember_block(&key(1), CidForm::RAW_V1, name);
         assert_eq!(access(&table, new), (Standing::Current, Access::ThroughMount));
 

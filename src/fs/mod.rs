@@ -4,6 +4,8 @@
 //! users see are in `docs/SEMANTICS.md`.
 
 mod claims;
+#[cfg(test)]
+mod collisions;
 mod control;
 mod core;
 mod cursor;

@@ -196,6 +196,9 @@ impl Shared {
                 self.retire(key, Access::ThroughMount);
                 return Err(Error::Stale);
             }
+            if access == Access::ThroughMount {
+                self.inodes.lock().came_back(key);
+            }
             (content, passthrough)
         };
         let writer = self.new_writer(content, key.code(), key.digest().len());
