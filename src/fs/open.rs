@@ -57,13 +57,11 @@ impl Shared {
         }
         match meaning {
             Meaning::Control => Err(Error::NotPermitted { what: "the control directory cannot be replaced" }),
-            Meaning::Block(cid, attr) => {
-                let entry = self.block_entry(cid.key(), cid.form(), name, attr);
-                Ok((entry, self.open(entry.attr.ino, intent, caller)?))
-            }
+            // Stored since the kernel looked: it looks again, and opens it as it opens every block.
+            Meaning::Block(..) => Err(Error::Stale),
             Meaning::Staged(_, file) | Meaning::Plain(Some(file)) => {
-                let entry = self.file_entry(&file);
-                Ok((entry, self.open(entry.attr.ino, intent, caller)?))
+                let opened = self.open_file(&file, intent, caller, false)?;
+                Ok((self.file_entry(&file), opened))
             }
             Meaning::Absent(cid) => {
                 self.check_room()?;
@@ -145,7 +143,7 @@ impl Shared {
             let handle = self.handles.insert(Open::Bytes(key.digest().to_vec().into()));
             return Ok(Opened { handle, caching: Caching::Keep, flush: false, passthrough: None });
         }
-        let block = self.store.open_block(key)?.ok_or(Error::Stale)?;
+        let block = self.store.open_block(key)?.ok_or(Error::NotFound)?;
         let passthrough = self.passthrough(&block, access);
         let caching = match self.store.verify_reads() {
             VerifyReads::Always => Caching::Fresh,
