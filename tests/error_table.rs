@@ -90,7 +90,7 @@ fn examples() -> Vec<(&'static str, Error)> {
                 hint: text("choose an empty directory"),
             },
         ),
-        ("FuseDevice", fuse_device(&source)),
+        ("FuseDevice", Error::FuseDevice { source: source() }),
         (
             "MountFailed",
             Error::MountFailed { path: mount.clone(), why: text("permission denied"), hint: text("as it failed") },
