@@ -63,13 +63,6 @@ const HOMES: &[(&str, &str)] = &[
 /// Longest file, in lines.
 const FILE_LINES_MAX: usize = 400;
 
-/// Files that may be longer, with their own limit and the reason.
-const LONGER_FILES: &[(&str, usize, &str)] = &[(
-    "mount/adapter.rs",
-    600,
-    "one impl of a trait of forty methods, which the language keeps in one place",
-)];
-
 /// Words that say that something is not done.
 const UNDONE: &[&str] = &["TODO", "FIXME", "XXX"];
 
@@ -349,9 +342,8 @@ fn offences(file: &str, text: &str) -> Vec<String> {
         }
     }
     let lines = text.lines().count();
-    let longest = LONGER_FILES.iter().find(|(name, ..)| *name == file).map_or(FILE_LINES_MAX, |row| row.1);
-    if lines > longest {
-        offend(lines, format!("{lines} lines, and {longest} are the most"));
+    if lines > FILE_LINES_MAX {
+        offend(lines, format!("{lines} lines, and {FILE_LINES_MAX} are the most"));
     }
     if !text.starts_with("//! ") {
         offend(1, "a file begins with `//!` and says what it is".to_owned());

@@ -10,7 +10,7 @@ mod damage;
 mod delete;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -24,6 +24,7 @@ const EVERY: &[Case] = cases![
     a_block_is_a_regular_file_of_its_exact_size,
     a_block_reads_back_in_every_way,
     many_readers_of_one_block_read_the_same,
+    a_block_that_comes_and_goes_is_whole_or_absent,
     chmod_and_chown_succeed_and_change_nothing,
     a_shared_writable_mapping_of_a_block_is_enodev,
     mtime_is_what_the_writer_set_before_or_after_the_commit,
@@ -233,6 +234,51 @@ fn many_readers_of_one_block_read_the_same(backend: &'static str) {
         }
     }
     assert_eq!(mount.stats()["counters"]["damaged_reads"], 0);
+    mount.unmount();
+}
+
+/// While some write a block and another removes it, whoever opens it reads all of it or finds
+/// nothing. ESTALE says that the name came to mean something else twice within one open(2), the
+/// block and a file that becomes it: then it is asked again.
+fn a_block_that_comes_and_goes_is_whole_or_absent(backend: &'static str) {
+    fn again<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match attempt() {
+                Err(error) if error.raw_os_error() == Some(libc::ESTALE) => {}
+                result => return result,
+            }
+        }
+    }
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    for length in [1000, 200_000] {
+        let content = bytes(11, length);
+        let spellings = [mount.path(cid_of(&content)), mount.path(cid_v0(&content))];
+        let whole_or_absent = |result: io::Result<Vec<u8>>| match result {
+            Ok(found) => assert!(found == content, "{length}"),
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{length}"),
+        };
+        let act = |thread: usize, path: &Path| match thread {
+            0..3 => again(|| put(path, &content)).unwrap_or_else(|error| panic!("put {length}: {error}")),
+            3..5 => whole_or_absent(again(|| fs::read(path))),
+            5 => whole_or_absent(again(|| File::open(path)).map(|file| {
+                let map = Map::new(&file, length, libc::PROT_READ, libc::MAP_SHARED);
+                map.unwrap().to_vec()
+            })),
+            _ => whole_or_absent(fs::remove_file(path).map(|()| content.clone())),
+        };
+        std::thread::scope(|scope| {
+            for thread in 0..7 {
+                let (spellings, act) = (&spellings, &act);
+                scope.spawn(move || (0..120).for_each(|round| act(thread, &spellings[(thread + round) % 2])));
+            }
+        });
+        put(&spellings[0], &content).unwrap();
+        assert!(fs::read(&spellings[1]).unwrap() == content);
+        assert_eq!(mount.ls().len(), 1);
+        fs::remove_file(&spellings[0]).unwrap();
+    }
+    assert_eq!(mount.stats()["counters"]["panics"], 0);
     mount.unmount();
 }
 

@@ -21,7 +21,7 @@ use super::tables::Tables;
 use super::types::{Attr, AttrChange, Caller, Entry, Ino, Kind, ROOT, Validity};
 use super::writer::{Content, Room, Writer};
 use crate::block::{CidForm, Key};
-use crate::blockstore::{Blockstore, OpenBlock};
+use crate::blockstore::Blockstore;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
 
@@ -146,12 +146,7 @@ impl Shared {
         Ok(Some(self.attr_of_block(size_bytes, mtime)))
     }
 
-    /// The attributes of a block that was removed and is still open, without a number.
-    pub(super) fn removed_attr(&self, block: &OpenBlock) -> Attr {
-        Attr { links: 0, ..self.attr_of_block(block.size_bytes, block.mtime) }
-    }
-
-    fn attr_of_block(&self, size_bytes: u64, mtime: SystemTime) -> Attr {
+    pub(super) fn attr_of_block(&self, size_bytes: u64, mtime: SystemTime) -> Attr {
         Attr {
             ino: 0,
             kind: Kind::File,

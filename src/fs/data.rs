@@ -150,7 +150,14 @@ impl Shared {
                 }
             }
         }
-        self.getattr(ino, handle)
+        match (self.getattr(ino, handle), handle) {
+            // The block has been removed since open(2), which does not say with which handle it cuts.
+            (Err(Error::NotFound), None) => {
+                let open = self.handles.newest_writer(ino, Some(caller.pid));
+                self.attr_of_open(ino, open.as_deref())
+            }
+            (entry, _) => entry,
+        }
     }
 
     fn set_len(&self, writer: &Writer, size: u64) -> Result<bool> {

@@ -40,7 +40,7 @@ pub enum Subject {
 }
 
 /// An open file with a writer behind it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct WriterHandle {
     /// What is written.
     pub subject: Subject,
@@ -111,18 +111,24 @@ impl Handles {
             .map(|(_, candidate)| Arc::clone(candidate))
     }
 
+    /// Something open on the inode of a block, a reader before a writer.
+    pub fn any_on(&self, ino: Ino) -> Option<Arc<Open>> {
+        let rank = |candidate: &Open| match candidate {
+            Open::Block(found, _) if *found == ino => Some(1),
+            Open::Writer(handle) if handle.subject.ino() == ino => Some(0),
+            _ => None,
+        };
+        let open = self.open.read();
+        open.values()
+            .filter(|candidate| rank(candidate).is_some())
+            .max_by_key(|candidate| rank(candidate))
+            .cloned()
+    }
+
     /// Everything that is open and may have a writer.
     pub fn writers(&self) -> Vec<Arc<Open>> {
         let open = self.open.read();
         open.values().filter(|open| matches!(***open, Open::Writer(_))).map(Arc::clone).collect()
-    }
-
-    /// A block that some handle on this inode reads.
-    pub fn block_on(&self, ino: Ino) -> Option<Arc<OpenBlock>> {
-        self.open.read().values().find_map(|candidate| match &**candidate {
-            Open::Block(found, block) if *found == ino => Some(Arc::clone(block)),
-            _ => None,
-        })
     }
 
     /// How many are open.

@@ -1,15 +1,16 @@
 //! Names to inodes.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::control::{CONTROL_NAME, ControlNode};
 use super::core::Shared;
 use super::file::File;
 use super::handle::Open;
 use super::inode::{InodeTable, Node, Standing};
-use super::types::{Attr, Entry, Handle, Ino, Kind, Validity};
+use super::types::{Attr, Caller, Entry, Handle, Ino, Kind, Validity};
 use crate::block::{Cid, Name, canonical};
 use crate::{Error, Result};
 
@@ -80,6 +81,15 @@ impl Shared {
         Ok(Entry { attr, validity: Validity::None })
     }
 
+    /// The name of an inode, for a message.
+    pub(super) fn name_of(&self, ino: Ino) -> OsString {
+        match self.node(ino) {
+            Ok(Node::Block { key, form, .. }) => canonical(&key, form).into(),
+            Ok(Node::File(file) | Node::Link(file)) => file.state.lock().name.clone().unwrap_or_default(),
+            Ok(Node::Root | Node::Control(_)) | Err(_) => OsString::new(),
+        }
+    }
+
     /// The attributes of the symbolic link that shows an alias's block.
     pub(super) fn link_attr(&self, file: &Arc<File>) -> Result<Attr> {
         let target = self.link_target(file)?;
@@ -101,6 +111,16 @@ impl Shared {
             self.store.stat(&key)?.ok_or(Error::NotFound)?.cid_form
         };
         Ok(canonical(&key, form))
+    }
+
+    /// Whether the caller may read an inode, or change it as well.
+    pub(super) fn access(&self, ino: Ino, caller: Caller, change: bool) -> Result<()> {
+        if let Node::Block { key, .. } = self.node(ino)?
+            && self.block_attr(&key)?.is_none()
+        {
+            return Err(Error::NotFound);
+        }
+        if change && !self.is_owner(caller) { Err(Error::AccessDenied) } else { Ok(()) }
     }
 
     /// Attributes of an inode that the kernel knows, as an open handle of it shows them if it is
@@ -125,17 +145,24 @@ impl Shared {
 
     /// A removed block still has attributes for those who have it open. The kernel asks for them
     /// without a handle too, which may be for another name of the block that it still believes in:
-    /// that must be refused, so that it looks the name up again.
+    /// then the block is not there.
     fn getattr_removed(&self, ino: Ino, handle: Option<Handle>) -> Result<Entry> {
-        let block = match handle {
-            Some(handle) => match &*self.handles.get(handle)? {
-                Open::Block(_, block) => Some(Arc::clone(block)),
-                Open::Bytes(_) | Open::Writer(_) | Open::Directory(..) => None,
-            },
-            None if self.inodes.lock().is_nameless(ino) => self.handles.block_on(ino),
+        let open = match handle {
+            Some(handle) => Some(self.handles.get(handle)?),
+            None if self.inodes.lock().is_nameless(ino) => self.handles.any_on(ino),
             None => None,
         };
-        let attr = self.removed_attr(&*block.ok_or(Error::Stale)?);
-        Ok(Entry { attr: Attr { ino, ..attr }, validity: Validity::None })
+        self.attr_of_open(ino, open.as_deref())
+    }
+
+    /// The attributes of a removed block, for one who has it open.
+    pub(super) fn attr_of_open(&self, ino: Ino, open: Option<&Open>) -> Result<Entry> {
+        let (size_bytes, mtime) = match open {
+            Some(Open::Block(_, block)) => (block.size_bytes, block.mtime),
+            Some(Open::Writer(open)) => (open.writer.state.lock().block_len(), SystemTime::now()),
+            Some(Open::Bytes(_) | Open::Directory(..)) | None => return Err(Error::NotFound),
+        };
+        let attr = Attr { ino, links: 0, ..self.attr_of_block(size_bytes, mtime) };
+        Ok(Entry { attr, validity: Validity::None })
     }
 }

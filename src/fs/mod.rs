@@ -4,6 +4,8 @@
 //! users see are in `docs/SEMANTICS.md`.
 
 mod claims;
+#[cfg(test)]
+mod collisions;
 mod control;
 mod core;
 mod cursor;
@@ -24,7 +26,7 @@ mod types;
 mod verdict;
 mod writer;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 pub use self::core::KernelCache;
@@ -91,6 +93,11 @@ impl Filesystem {
     /// The inode that a name stands for; the kernel holds one more reference to it.
     pub fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
         self.shared.lookup(parent, name)
+    }
+
+    /// The name of an inode, for a message: of a block its CID. Empty if it has none.
+    pub fn name_of(&self, ino: Ino) -> OsString {
+        self.shared.name_of(ino)
     }
 
     /// The kernel gives `lookups` references back.
@@ -225,8 +232,8 @@ impl Filesystem {
     }
 
     /// Whether the caller may do this: read, or change as well.
-    pub fn access(&self, caller: Caller, change: bool) -> Result<()> {
-        if change && !self.shared.is_owner(caller) { Err(Error::AccessDenied) } else { Ok(()) }
+    pub fn access(&self, ino: Ino, caller: Caller, change: bool) -> Result<()> {
+        self.shared.access(ino, caller, change)
     }
 
     /// Closes the store: everything acknowledged is durable, the engine closed, the lock released.

@@ -143,7 +143,7 @@ impl Shared {
             let handle = self.handles.insert(Open::Bytes(key.digest().to_vec().into()));
             return Ok(Opened { handle, caching: Caching::Keep, flush: false, passthrough: None });
         }
-        let block = self.store.open_block(key)?.ok_or(Error::Stale)?;
+        let block = self.store.open_block(key)?.ok_or(Error::NotFound)?;
         let passthrough = self.passthrough(&block, access);
         let caching = match self.store.verify_reads() {
             VerifyReads::Always => Caching::Fresh,

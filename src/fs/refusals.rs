@@ -31,8 +31,8 @@ pub struct Refusals {
 
 impl Refusals {
     /// Keeps a refusal.
-    pub fn add(&self, pid: u32, operation: &'static str, name: Option<&OsStr>, error: &Error) {
-        let name = name.map(|name| name.display().to_string()).unwrap_or_default();
+    pub fn add(&self, pid: u32, operation: &'static str, name: &OsStr, error: &Error) {
+        let name = name.display().to_string();
         let mut last = self.last.lock();
         if last.len() >= REFUSALS_MAX {
             last.pop_front();
@@ -47,13 +47,22 @@ impl Refusals {
             let seconds = refusal.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
             let verdict = refusal.error.verdict();
             let hint = if verdict.hint.is_empty() { String::new() } else { format!("; {}", verdict.hint) };
-            text.push_str(&format!(
-                "{seconds:.3} pid {} {} {} errno {}: {}{hint}\n",
+            let line = format!(
+                "{seconds:.3} pid {} {} {} errno {}: {}{hint}",
                 refusal.pid, refusal.operation, refusal.name, verdict.errno, refusal.error
-            ));
+            );
+            text.extend(line.chars().flat_map(printable));
+            text.push('\n');
         }
         text
     }
+}
+
+/// A name may hold line ends and what moves a terminal's cursor: those are written as Rust does.
+fn printable(char: char) -> impl Iterator<Item = char> {
+    let escaped = char.is_control().then(|| char.escape_default());
+    let plain = escaped.is_none().then_some(char);
+    escaped.into_iter().flatten().chain(plain)
 }
 
 #[cfg(test)]
@@ -65,7 +74,7 @@ mod tests {
         let refusals = Refusals::default();
         for n in 0..150u64 {
             let error = Error::TooBig { limit_bytes: n };
-            refusals.add(7, "write", Some(OsStr::new("photo.jpg")), &error);
+            refusals.add(7, "write", OsStr::new("photo.jpg"), &error);
         }
         let text = refusals.to_text();
         assert_eq!(text.lines().count(), REFUSALS_MAX);
@@ -76,5 +85,15 @@ mod tests {
             "{last}"
         );
         assert!(last.contains("--max-block-size"), "{last}");
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_whatever_the_name_holds() {
+        let refusals = Refusals::default();
+        let name = OsStr::new("zwei\nZeilen\u{1b}[2J für alle");
+        refusals.add(7, "create", name, &Error::NameNotCid { name: name.display().to_string() });
+        let text = refusals.to_text();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("create zwei\\nZeilen\\u{1b}[2J für alle errno"), "{text}");
     }
 }

@@ -28,8 +28,34 @@ impl Shared {
             state.fresh && state.refused.is_none() && !state.committing
         };
         if unjudged {
-            self.judge_mapped_writes(open);
+            self.judge_mapped_writes(open.clone());
+        } else {
+            self.take_down(open);
         }
+    }
+
+    /// Bytes that came through a mapping after the last close: the only ones whose error nobody
+    /// can be told. The handle goes after the verdict, which may fall on another thread.
+    fn judge_mapped_writes(self: &Arc<Self>, open: WriterHandle) {
+        let shared = Arc::clone(self);
+        let (subject, writer) = (open.subject.clone(), Arc::clone(&open.writer));
+        let done: Done = Box::new(move |result| {
+            if let Err(error) = result {
+                let name = match &open.subject {
+                    Subject::File(file) => {
+                        file.state.lock().name.clone().unwrap_or_default().display().to_string()
+                    }
+                    Subject::Block(_, cid) => cid.to_string(),
+                };
+                shared.metrics().add(Count::MappedWritesLost, 1);
+                warn!(name, %error, "bytes written through a mapping after the last close are lost");
+            }
+            shared.take_down(&open);
+        });
+        self.judge(&subject, &writer, Occasion::Release, done);
+    }
+
+    fn take_down(&self, open: &WriterHandle) {
         match &open.subject {
             Subject::Block(..) => {
                 let mut tables = self.tables.lock();
@@ -39,23 +65,6 @@ impl Shared {
             }
             Subject::File(file) => self.release_file(open, file),
         }
-    }
-
-    /// Bytes that came through a mapping after the last close: the only ones whose error nobody
-    /// can be told.
-    fn judge_mapped_writes(self: &Arc<Self>, open: &WriterHandle) {
-        let shared = Arc::clone(self);
-        let name = match &open.subject {
-            Subject::File(file) => file.state.lock().name.clone().unwrap_or_default().display().to_string(),
-            Subject::Block(_, cid) => cid.to_string(),
-        };
-        let done: Done = Box::new(move |result| {
-            if let Err(error) = result {
-                shared.metrics().add(Count::MappedWritesLost, 1);
-                warn!(name, %error, "bytes written through a mapping after the last close are lost");
-            }
-        });
-        self.judge(&open.subject, &open.writer, Occasion::Release, done);
     }
 
     fn release_file(&self, open: &WriterHandle, file: &Arc<File>) {

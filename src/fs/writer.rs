@@ -127,6 +127,15 @@ impl WriterState {
         }
     }
 
+    /// Length of the block that is written: of one that is written again the whole, for readers
+    /// may have it open on the same inode.
+    pub fn block_len(&self) -> u64 {
+        match &self.content {
+            Content::Rewrite { expected, .. } => expected.len() as u64,
+            _ => self.len(),
+        }
+    }
+
     /// The block that the content is, if it is stored.
     pub fn stored_key(&self) -> Option<&Key> {
         match &self.content {

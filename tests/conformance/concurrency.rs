@@ -25,7 +25,9 @@ fn one_key_is_never_torn(store: Store) {
         let readers = [(); 3].map(|()| {
             scope.spawn(|| {
                 let mut found = 0u32;
-                while !done.load(Ordering::Relaxed) {
+                loop {
+                    // The last look is behind all changes, when the block is there.
+                    let is_last = done.load(Ordering::Acquire);
                     if let Some(bytes) = store.get(block.key()).unwrap() {
                         assert!(bytes == *block.bytes(), "torn: {} bytes", bytes.len());
                         found += 1;
@@ -38,8 +40,10 @@ fn one_key_is_never_torn(store: Store) {
                         file.read_to_end(&mut bytes).unwrap();
                         assert!(bytes == *block.bytes(), "torn file: {} bytes", bytes.len());
                     }
+                    if is_last {
+                        return found;
+                    }
                 }
-                found
             })
         });
         let writers = [Sync::Now, Sync::Later].map(|sync| {
@@ -54,8 +58,8 @@ fn one_key_is_never_torn(store: Store) {
             })
         });
         writers.into_iter().for_each(|writer| writer.join().unwrap());
-        done.store(true, Ordering::Relaxed);
-        assert!(readers.map(|reader| reader.join().unwrap()).iter().sum::<u32>() > 0);
+        done.store(true, Ordering::Release);
+        assert!(readers.map(|reader| reader.join().unwrap()).iter().all(|found| *found > 0));
     });
     assert!(store.get(block.key()).unwrap().as_ref() == Some(block.bytes()));
     assert_eq!(store.keys(10), [block.key().clone()]);

@@ -18,6 +18,7 @@ pub const FLATFS: &[Case] = crate::cases![
     writing_the_right_bytes_again_heals_a_damaged_block,
     a_reader_goes_on_while_its_block_is_damaged_and_healed,
     a_reader_of_damaged_bytes_does_not_hand_them_to_readers_after_the_healing,
+    an_alias_of_a_damaged_block_is_eio_until_the_block_is_healed,
 ];
 
 /// What can happen to a file.
@@ -261,4 +262,31 @@ fn a_reader_of_damaged_bytes_does_not_hand_them_to_readers_after_the_healing(bac
         }
     }
     mount.unmount();
+}
+
+/// An alias is the bytes of its block, damaged ones too; one that is open meanwhile reads the healed
+/// block from the next open.
+fn an_alias_of_a_damaged_block_is_eio_until_the_block_is_healed(backend: &'static str) {
+    for length in LENGTHS {
+        let bench = Bench::new(backend);
+        let mount = bench.mount_with(&["--verify-reads", "always"]);
+        let content = bytes(length as u64, length);
+        let (alias, path) = (mount.path("photo.jpg"), mount.path(cid_of(&content)));
+        put(&alias, &content).unwrap();
+        let held = File::open(&alias).unwrap();
+        let mut first = [0; 10];
+        held.read_exact_at(&mut first, 0).unwrap();
+        Damage::FlippedBit.inflict(&file_of(&bench, &content), &content);
+        assert_eq!(errno(File::open(&alias)), libc::EIO, "{length}");
+        assert!(fs::metadata(&alias).unwrap().is_file());
+        put(&path, &content).unwrap();
+        assert!(fs::read(&alias).unwrap() == content, "{length}");
+        assert_right(&path, &content, "under its CID");
+        forget_pages(&held);
+        let mut whole = vec![0; length];
+        held.read_exact_at(&mut whole, 0).unwrap();
+        assert!(whole == content, "{length}, the handle that was open");
+        drop(held);
+        mount.unmount();
+    }
 }

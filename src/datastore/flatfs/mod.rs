@@ -11,6 +11,7 @@ mod forms;
 mod layout;
 mod list;
 mod locks;
+mod parallel;
 mod place;
 mod put;
 mod sharding;

@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::FlatFs;
 use super::layout::DIR_MODE;
+use super::parallel;
 use super::place::Place;
 use super::temp::TempFile;
 use super::unsynced::sync_shard;
@@ -57,10 +58,10 @@ impl FlatFs {
         let forms =
             self.forms.record(blocks.iter().map(|block| (block.key(), block.meta().cid_form)), disk)?;
         if sync == Sync::Now {
-            for staged in &batch {
+            parallel::for_each(&batch, |staged| {
                 let synced = disk.sync_file(staged.temp.file(), staged.place.path());
-                synced.map_err(|error| self.error("write", staged.place.path(), error))?;
-            }
+                synced.map_err(|error| self.error("write", staged.place.path(), error))
+            })?;
             forms.sync(disk)?;
         }
 
@@ -135,9 +136,8 @@ impl FlatFs {
 
     /// Makes the names in the shards of these places durable, and those of the shards.
     pub(super) fn sync_shards<'p>(&self, places: impl Iterator<Item = &'p Place>) -> Result<()> {
-        for shard in places.map(Place::shard).collect::<BTreeSet<_>>() {
-            sync_shard(self.disk.as_ref(), &self.root, shard)?;
-        }
+        let shards = places.map(Place::shard).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+        parallel::for_each(&shards, |shard| sync_shard(self.disk.as_ref(), &self.root, shard))?;
         self.sync_root()
     }
 

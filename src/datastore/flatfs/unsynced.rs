@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use parking_lot::Mutex;
 
 use super::disk::Disk;
+use super::parallel;
 use crate::sys::files::Dir;
 use crate::{Error, Result};
 
@@ -89,13 +90,11 @@ impl Names {
                 files.push((name, file));
             }
         }
-        for (name, file) in &files {
-            disk.sync_file(file, name).map_err(|error| failed(name, error))?;
-        }
-        for name in &self.dirs {
-            sync_shard(disk, root, name)?;
-        }
-        Ok(())
+        parallel::for_each(&files, |(name, file)| {
+            disk.sync_file(file, name).map_err(|error| failed(name, error))
+        })?;
+        let dirs = self.dirs.iter().collect::<Vec<_>>();
+        parallel::for_each(&dirs, |name| sync_shard(disk, root, name))
     }
 }
 

@@ -26,8 +26,9 @@ const FILE: &str = "diskUsage.cache";
 const STORE_INTERVAL: Duration = Duration::from_secs(2);
 /// How many files of one directory are measured; the rest are taken to be as long as their average.
 const MEASURED_FILES_MAX: u64 = 2_000;
-/// Longest time that counting may take; what is not reached by then is left out.
-const COUNT_TIME_MAX: Duration = Duration::from_secs(300);
+/// Longest time that counting may take, since nobody can use the store meanwhile; what is not
+/// reached by then is left out.
+const COUNT_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What the file holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,11 +136,18 @@ fn write(root: &Dir, record: &Record) -> io::Result<()> {
     root.rename(&temp, FILE)
 }
 
-/// Sums up a directory and what is in it.
+/// Sums up a directory and what is in it. What goes meanwhile, in a store that another program has
+/// open, counts nothing.
 fn count(path: &Path, deadline: Instant) -> io::Result<(u64, Accuracy)> {
     let (mut sum, mut measured, mut skipped) = (0u64, 0u64, 0u64);
     let mut accuracy = Accuracy::Exact;
-    for entry in fs::read_dir(path)? {
+    let (entries, own) = match (fs::read_dir(path), fs::metadata(path)) {
+        (Err(error), _) | (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok((0, accuracy));
+        }
+        (entries, own) => (entries?, own?.len()),
+    };
+    for entry in entries {
         let entry = entry?;
         if Instant::now() > deadline {
             accuracy = Accuracy::TimedOut;
@@ -161,5 +169,5 @@ fn count(path: &Path, deadline: Instant) -> io::Result<(u64, Accuracy)> {
     }
     let average = sum.checked_div(measured).unwrap_or(0);
     sum = sum.saturating_add(average.saturating_mul(skipped));
-    Ok((sum.saturating_add(fs::metadata(path)?.len()), accuracy))
+    Ok((sum.saturating_add(own), accuracy))
 }

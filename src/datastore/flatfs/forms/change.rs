@@ -10,6 +10,7 @@ use super::{FILE_MODE, Forms, NEW_FILE_PREFIX};
 use crate::Result;
 use crate::block::{CidForm, Key};
 use crate::datastore::flatfs::disk::Disk;
+use crate::datastore::flatfs::parallel;
 
 /// Records that were appended. Until it is dropped, they are not compacted away although their
 /// blocks are not there yet.
@@ -80,12 +81,12 @@ impl Change<'_> {
 
     /// Makes the records durable; called before the blocks get their names.
     pub(in crate::datastore::flatfs) fn sync(&self, disk: &dyn Disk) -> Result<()> {
-        let mut relied_on = false;
-        for entry in self.entries.iter().filter(|entry| entry.unsynced) {
-            self.forms.sync_slot(disk, entry.slot)?;
-            relied_on = true;
+        let unsynced = self.entries.iter().filter(|entry| entry.unsynced).collect::<Vec<_>>();
+        if unsynced.is_empty() {
+            return Ok(());
         }
-        if relied_on { self.forms.sync_names(disk) } else { Ok(()) }
+        parallel::for_each(&unsynced, |entry| self.forms.sync_slot(disk, entry.slot))?;
+        self.forms.sync_names(disk)
     }
 
     /// The blocks are there: drops dead records from files that have many. `is_stored` says

@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use self::shard::Loaded;
 use self::slot::{Slot, State};
 use super::disk::{Disk, PendingNames};
+use super::parallel;
 use crate::block::{CidForm, Key};
 use crate::sys::errno;
 use crate::sys::files::Dir;
@@ -153,15 +154,14 @@ impl Forms {
 
     /// Makes all records durable.
     pub(super) fn sync(&self, disk: &dyn Disk) -> Result<()> {
-        for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.is_present()) {
-            let unsettled = match &slot.lock().loaded {
-                Some(loaded) => !loaded.is_settled(),
-                None => false,
-            };
-            if unsettled {
-                self.sync_slot(disk, index)?;
-            }
-        }
+        let is_unsettled = |slot: &Slot| {
+            let state = slot.lock();
+            state.loaded.as_ref().is_some_and(|loaded| !loaded.is_settled())
+        };
+        let present = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_present());
+        let unsettled =
+            present.filter(|(_, slot)| is_unsettled(slot)).map(|(index, _)| index).collect::<Vec<_>>();
+        parallel::for_each(&unsettled, |index| self.sync_slot(disk, *index))?;
         self.sync_names(disk)
     }
 
