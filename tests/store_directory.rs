@@ -96,7 +96,7 @@ fn the_marker_decides_which_backend_it_is() {
         let unsaid = run(program().args(["--background", "--data-path"]).arg(bench.data()).arg(bench.mnt()));
         assert!(unsaid.status.success(), "{}", text(&unsaid));
         assert!(bench.mnt().join(&name).exists());
-        assert!(run(program().arg("unmount").arg(bench.mnt())).status.success());
+        assert!(run(program().args(["unmount", "--timeout", "20"]).arg(bench.mnt())).status.success());
 
         for other in durable_backends().into_iter().filter(|other| *other != backend) {
             let words = [&format!("made with the backend {backend}")[..], &format!("{other} was asked for")];
