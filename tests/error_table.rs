@@ -80,7 +80,10 @@ fn examples() -> Vec<(&'static str, Error)> {
         ),
         ("FormatNewer", Error::FormatNewer { path: path.clone(), found: 2, known: 1 }),
         ("StoreForeign", Error::StoreForeign { path: path.clone(), what: text("it is not a directory") }),
-        ("StoreDamaged", Error::StoreDamaged { path: path.clone(), what: text("blocks is missing or empty") }),
+        (
+            "StoreDamaged",
+            Error::StoreDamaged { path: path.clone(), what: text("blocks is missing or empty") },
+        ),
         ("StoreMissing", Error::StoreMissing { path }),
         (
             "MountPoint",
@@ -93,7 +96,11 @@ fn examples() -> Vec<(&'static str, Error)> {
         ("FuseDevice", Error::FuseDevice { source: source() }),
         (
             "MountFailed",
-            Error::MountFailed { path: mount.clone(), why: text("permission denied"), hint: text("as it failed") },
+            Error::MountFailed {
+                path: mount.clone(),
+                why: text("permission denied"),
+                hint: text("as it failed"),
+            },
         ),
         ("NotMounted", Error::NotMounted { path: mount.clone() }),
         ("MountBusy", Error::MountBusy { path: mount, holders: text("less (7)") }),
@@ -198,7 +205,8 @@ fn every_exit_code_is_in_the_help_and_no_other() {
         | ExitCode::NoSpace
         | ExitCode::NotMounted => code as u8,
     };
-    let mut expected: BTreeSet<u8> = examples().iter().map(|(_, error)| known(error.verdict().exit)).collect();
+    let mut expected: BTreeSet<u8> =
+        examples().iter().map(|(_, error)| known(error.verdict().exit)).collect();
     expected.insert(0);
     let output = common::run(common::program().arg("--help"));
     let help = String::from_utf8(output.stdout).unwrap();

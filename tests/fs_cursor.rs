@@ -42,7 +42,7 @@ fn main() {
     for row in BACKENDS {
         for (name, case) in CASES {
             trials.push(Trial::test(format!("{}::{name}", row.name), move || {
-                let dir = tempfile::tempdir().unwrap();
+                let dir = directory();
                 run(row, dir.path(), *case);
                 Ok(())
             }));
@@ -51,7 +51,7 @@ fn main() {
     for sharding in SHARDINGS {
         for (name, case) in CASES {
             trials.push(Trial::test(format!("file::{sharding}::{name}"), move || {
-                let dir = tempfile::tempdir().unwrap();
+                let dir = directory();
                 let row = backend("file").unwrap();
                 open(row, dir.path()).close().unwrap();
                 let line = format!("/repo/flatfs/shard/v1/{sharding}\n");
@@ -62,6 +62,11 @@ fn main() {
         }
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit()
+}
+
+/// A directory in memory where there is room: these tests make many files and prove nothing of disks.
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn open(row: &'static Backend, dir: &Path) -> Blockstore {
