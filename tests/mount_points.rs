@@ -11,7 +11,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use common::{
-    Bench, cid_of, fuse_available, is_mounted, is_root, names, program, run, sh_ok, text, unmount_by, write_new,
+    Bench, cid_of, fuse_available, is_mounted, is_root, names, program, run, sh_ok, text, unmount_by,
+    write_new,
 };
 
 /// A mount of the bench's data directory, which must be refused with exit code 5.
