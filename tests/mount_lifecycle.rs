@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use common::{
     Bench, Mounted, bytes, cid_as, cid_of, close, detach, durable_backends, errno, eventually,
-    fuse_available, is_mounted, is_root, names, program, run, sh_ok, text, wait_for, write_new,
+    fuse_available, is_mounted, is_root, names, program, run, sh_ok, text, unmount_by, wait_for, write_new,
 };
 
 /// How long files that are still open are served, where a test does not mean that end.
@@ -50,7 +50,7 @@ impl Way {
             }
             Way::Unmount => {
                 let mut command = program();
-                command.arg("unmount");
+                command.args(["unmount", "--timeout", "20"]);
                 Some(command)
             }
             Way::Signal(_) => None,
@@ -58,8 +58,7 @@ impl Way {
         match (self, command) {
             (Way::Signal(name), _) => mounted.signal(name),
             (_, Some(mut command)) => {
-                let output = run(command.arg(&mounted.mnt));
-                assert!(output.status.success(), "{self:?}: {}", text(&output));
+                unmount_by(command.arg(&mounted.mnt));
             }
             (_, None) => return mounted.unmount(),
         }
@@ -134,7 +133,8 @@ fn background(bench: &Bench, more: &[&str]) -> String {
 }
 
 fn unmount(mnt: &Path) {
-    let output = run(program().arg("unmount").arg(mnt));
+    // A test beside this one that is just starting a process may hold copies of files in it.
+    let output = run(program().args(["unmount", "--timeout", "20"]).arg(mnt));
     assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
 }
 
@@ -465,7 +465,7 @@ fn a_mount_of_somebody_else_at_the_same_place_is_left_alone() {
     // Unmounted by somebody, and their own in its place at once.
     let mounted = bench.mount();
     let mnt = mounted.mnt.clone();
-    assert!(run(Command::new("umount").arg(&mnt)).status.success());
+    unmount_by(Command::new("umount").arg(&mnt));
     theirs(&mnt);
     assert_eq!(mounted.wait().code(), Some(0));
     is_there(&mnt);

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use common::{
-    Bench, cid_of, fuse_available, is_mounted, is_root, names, program, run, sh_ok, text, write_new,
+    Bench, cid_of, fuse_available, is_mounted, is_root, names, program, run, sh_ok, text, unmount_by,
+    write_new,
 };
 
 /// A mount of the bench's data directory, which must be refused with exit code 5.
@@ -58,7 +59,7 @@ fn what_is_no_empty_directory_is_refused() {
     let output = try_mount(&bench, &at("full"), &["--allow-non-empty"]);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(names(&at("full")), Vec::<String>::new());
-    assert!(run(program().arg("unmount").arg(at("full"))).status.success());
+    assert!(run(program().args(["unmount", "--timeout", "20"]).arg(at("full"))).status.success());
     assert_eq!(names(&at("full")), ["hidden"]);
 }
 
@@ -73,7 +74,7 @@ fn a_mount_point_can_be_named_by_a_symbolic_link() {
         let output = try_mount(&bench, &bench.path().join(mount), &[]);
         assert!(output.status.success(), "{}", text(&output));
         assert!(is_mounted(&bench.mnt()));
-        let output = run(program().arg("unmount").arg(bench.path().join(unmount)));
+        let output = run(program().args(["unmount", "--timeout", "20"]).arg(bench.path().join(unmount)));
         assert!(output.status.success(), "{}", text(&output));
     }
 }
@@ -157,7 +158,7 @@ fn a_mount_that_is_not_ours_is_never_unmounted() {
     write_new(&mounted.path(cid_of(b"here")), b"here").unwrap();
     mounted.unmount();
     assert!(is_mounted(&bench.mnt()));
-    assert!(run(Command::new("umount").arg(bench.mnt())).status.success());
+    unmount_by(Command::new("umount").arg(bench.mnt()));
 }
 
 /// Runs a mount where /dev/fuse is not what it should be; nobody else sees the change.

@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use common::disk::Disk;
 use common::{
-    Bench, bytes, cid_of, detach, durable_backends, fuse_available, is_mounted, program, run, sh_ok, text,
-    write_new,
+    Bench, bytes, cid_of, durable_backends, fuse_available, is_mounted, program, run, sh_ok, text, write_new,
 };
 use ipfs_persist_mount::datastore;
 
@@ -96,7 +95,7 @@ fn the_marker_decides_which_backend_it_is() {
         let unsaid = run(program().args(["--background", "--data-path"]).arg(bench.data()).arg(bench.mnt()));
         assert!(unsaid.status.success(), "{}", text(&unsaid));
         assert!(bench.mnt().join(&name).exists());
-        assert!(run(program().arg("unmount").arg(bench.mnt())).status.success());
+        assert!(run(program().args(["unmount", "--timeout", "20"]).arg(bench.mnt())).status.success());
 
         for other in durable_backends().into_iter().filter(|other| *other != backend) {
             let words = [&format!("made with the backend {backend}")[..], &format!("{other} was asked for")];
@@ -291,7 +290,8 @@ fn missing_parents_are_made_for_the_user_alone() {
         let mut command = bench.command(&["--background", "--data-path", data.to_str().unwrap()]);
         let output = run(command.current_dir(bench.path()));
         assert!(output.status.success(), "{}", text(&output));
-        detach(&bench.mnt());
+        let output = run(program().args(["unmount", "--timeout", "20"]).arg(bench.mnt()));
+        assert!(output.status.success(), "{}", text(&output));
         for dir in ["a", "a/b", "a/b/data"] {
             let mode = fs::metadata(bench.path().join(dir)).unwrap().permissions().mode() & 0o7777;
             assert_eq!(mode, 0o700, "{dir}");

@@ -465,3 +465,13 @@ impl Drop for Bench {
         }
     }
 }
+
+/// Runs a command that unmounts, again while it says that the mount is busy: see
+/// [`Mounted::unmount`].
+pub fn unmount_by(command: &mut Command) {
+    eventually("unmounted", || {
+        let output = run(command);
+        assert!(output.status.success() || text(&output).contains("busy"), "{}", text(&output));
+        output.status.success()
+    });
+}
