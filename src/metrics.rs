@@ -92,7 +92,16 @@ pub enum Op {
 }
 
 impl Op {
-    /// The name it is counted and spoken of under.
+    /// The system call that people know it by.
+    pub fn system_call(self) -> &'static str {
+        match self {
+            Op::Flush => "close",
+            Op::Fsyncdir => "fsync",
+            other => other.name(),
+        }
+    }
+
+    /// The name it is counted under.
     pub fn name(self) -> &'static str {
         Self::ROWS.get(self as usize).map_or("unknown", |row| row.1)
     }

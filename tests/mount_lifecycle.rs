@@ -499,3 +499,27 @@ fn a_mount_of_somebody_else_at_the_same_place_is_left_alone() {
 fn has_ended(mounted: &Mounted) -> bool {
     ipfs_persist_mount::sys::start_time(mounted.pid()).is_none()
 }
+
+/// Regression: SIGTERM was listened for only after mounting, and one that came in between killed the
+/// daemon and left a dead mount.
+#[test]
+fn a_start_that_is_stopped_at_any_moment_leaves_no_mount() {
+    if !fuse_available() {
+        return;
+    }
+    let bench = Bench::new("file");
+    bench.mount().unmount();
+    let mut ends = std::collections::BTreeMap::new();
+    for round in 0..80 {
+        let mut child = bench.command(&["--lock-wait", "0"]).stderr(Stdio::null()).spawn().unwrap();
+        // The moment is the case, not a way to wait for something.
+        std::thread::sleep(Duration::from_micros(200 * round));
+        assert!(run(Command::new("kill").arg(child.id().to_string())).status.success());
+        let status = wait_for(&mut child);
+        assert!(!is_mounted(&bench.mnt()), "round {round}: {status}");
+        *ends.entry(status.code()).or_insert(0) += 1;
+    }
+    // Before it has done anything the signal kills it; later it ends with success.
+    assert!(ends.keys().all(|code| [None, Some(0)].contains(code)), "{ends:?}");
+    assert!(ends.contains_key(&Some(0)), "{ends:?}");
+}

@@ -1,3 +1,366 @@
+//! Too little room, through real mounts: on disk, of inodes, in memory, for staging.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod common;
-fn main() {}
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::thread;
+
+use common::disk::Disk;
+use common::*;
+use libc::{ENOMEM, ENOSPC};
+
+fn main() {
+    let on_disk: &[rows::Case] = cases![
+        too_little_free_space_is_refused_at_create,
+        a_refusal_is_not_remembered,
+        a_write_is_refused_when_space_has_gone,
+        on_a_full_disk_reads_and_deletes_work,
+        a_rename_that_found_no_room_can_be_tried_again,
+    ];
+    let files: &[rows::Case] = cases![too_few_inodes_are_refused];
+    let memory: &[rows::Case] = cases![the_memory_backend_keeps_its_limit];
+    let every: &[rows::Case] = cases![
+        a_writer_beyond_the_staging_cap_waits_and_is_refused,
+        a_waiting_writer_goes_on_when_another_closes,
+        a_sparse_writer_beyond_the_cap_is_refused,
+        more_waiting_writers_than_there_may_be_are_refused_at_once,
+    ];
+    let files_only = vec!["file"];
+    rows::main(&[
+        (durable_backends(), on_disk),
+        (files_only, files),
+        (vec!["memory"], memory),
+        (backends(), every),
+    ])
+}
+
+/// A mount whose data directory is on a disk of its own.
+fn mount_on(bench: &Bench, disk: &Disk, more: &[&str]) -> Mounted {
+    let data = disk.path().join("data");
+    bench.mount_with(&[&["--data-path", data.to_str().unwrap()], more].concat())
+}
+
+/// Fills a file system to the last byte, and leaves this file.
+fn fill(path: &Path) {
+    let mut file = File::create(path).unwrap();
+    let mut chunk = 1 << 20;
+    while chunk > 0 {
+        if file.write_all(&bytes(1, chunk)).is_err() {
+            chunk /= 2;
+        }
+    }
+}
+
+fn too_little_free_space_is_refused_at_create(backend: &'static str) {
+    // R12: new blocks are refused with ENOSPC when free space would fall under `--min-free-space`.
+    // Reads and deletes always work.
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    let kept = bytes(1, 100_000);
+    let cid = cid_of(&kept);
+    put(mount.path(&cid), &kept).unwrap();
+    mount.unmount();
+    let mount = bench.mount_with(&["--min-free-space", "1000TiB"]);
+    for name in [cid_of(b"new"), "plain".to_owned(), ".plain.tmp".to_owned()] {
+        assert_eq!(errno(File::create(mount.path(&name))), ENOSPC);
+        assert!(!mount.path(&name).exists());
+    }
+    let errors = mount.errors();
+    assert!(errors.contains("create plain errno 28: too little free space"), "{errors}");
+    assert!(errors.contains(bench.data().to_str().unwrap()), "{errors}");
+    assert!(errors.contains("or lower --min-free-space"), "{errors}");
+    let output = sh(&mount.mnt, "cp /etc/passwd there");
+    assert!(text(&output).contains("No space left on device"), "{}", text(&output));
+    assert!(fs::read(mount.path(&cid)).unwrap() == kept);
+    put(mount.path(&cid), &kept).expect("writing a stored block again needs no space");
+    fs::remove_file(mount.path(&cid)).unwrap();
+    mount.assert_blocks(&[]);
+}
+
+fn a_refusal_is_not_remembered(backend: &'static str) {
+    // R12: it is judged at create and at write, and re-judged each time: never sticky.
+    let Some(disk) = Disk::new(96, &[]) else { return };
+    let bench = Bench::new(backend);
+    let mount = mount_on(&bench, &disk, &["--min-free-space", "20MiB"]);
+    let content = bytes(1, 50_000);
+    let cid = cid_of(&content);
+    for _ in 0..3 {
+        put(mount.path(&cid), &content).unwrap();
+        fs::remove_file(mount.path(&cid)).unwrap();
+        fill(&disk.path().join("ballast"));
+        assert_eq!(errno(put(mount.path(&cid), &content)), ENOSPC);
+        mount.assert_blocks(&[]);
+        fs::remove_file(disk.path().join("ballast")).unwrap();
+    }
+    put(mount.path(&cid), &content).unwrap();
+    mount.assert_blocks(&[&cid]);
+}
+
+fn a_write_is_refused_when_space_has_gone(backend: &'static str) {
+    // R12: it is judged at write too, R8: and the close of a refused handle fails with the same error.
+    let Some(disk) = Disk::new(96, &[]) else { return };
+    let bench = Bench::new(backend);
+    let mount = mount_on(&bench, &disk, &["--min-free-space", "20MiB"]);
+    let content = bytes(1, 50_000);
+    for name in [cid_of(&content), "plain".to_owned()] {
+        let file = File::create(mount.path(&name)).unwrap();
+        file.write_all_at(&content[..100], 0).unwrap();
+        fill(&disk.path().join("ballast"));
+        assert_eq!(errno(file.write_at(&content[100..], 100)), ENOSPC);
+        fs::remove_file(disk.path().join("ballast")).unwrap();
+        assert_eq!(errno(file.sync_all()), ENOSPC, "the handle was refused a write");
+        assert_eq!(errno(close(file)), ENOSPC);
+        eventually("nothing is left", || !mount.path(&name).exists());
+        mount.assert_blocks(&[]);
+        put(mount.path(&name), &content).unwrap();
+        mount.assert_blocks(&[&cid_of(&content)]);
+        let _ = fs::remove_file(mount.path("plain"));
+        fs::remove_file(mount.path(cid_of(&content))).unwrap();
+    }
+    // The bytes that are staged already count as taken.
+    let mount_free = |mount: &Mounted| nix::sys::statvfs::statvfs(&mount.mnt).unwrap().blocks_available();
+    assert!(mount_free(&mount) > 0);
+    let staged: Vec<File> = (0..60)
+        .map_while(|n| {
+            let file = File::create(mount.path(format!(".{n}.tmp"))).ok()?;
+            file.write_all_at(&bytes(n, 2 << 20), 0).ok()?;
+            Some(file)
+        })
+        .collect();
+    assert!(staged.len() > 5 && staged.len() < 60, "{}", staged.len());
+    assert!(mount.errors().contains("too little free space"), "{}", mount.errors());
+}
+
+fn on_a_full_disk_reads_and_deletes_work(backend: &'static str) {
+    // R12: reads and deletes always work, on a completely full disk too. What was acknowledged is
+    // there, what was refused is not.
+    let Some(disk) = Disk::new(96, &[]) else { return };
+    let bench = Bench::new(backend);
+    let mount = mount_on(&bench, &disk, &["--min-free-space", "0"]);
+    let content = |n: u64| bytes(n, 20_000 + (n as usize * 7919) % 400_000);
+    let mut acknowledged = Vec::new();
+    let mut refused = Vec::new();
+    for n in 0..12 {
+        put(mount.path(cid_of(&content(n))), &content(n)).unwrap();
+        acknowledged.push(n);
+    }
+    fill(&disk.path().join("ballast"));
+    let mut write = |range: std::ops::Range<u64>, acknowledged: &mut Vec<u64>| {
+        for n in range {
+            match put(mount.path(cid_of(&content(n))), &content(n)) {
+                Ok(()) => acknowledged.push(n),
+                Err(error) => {
+                    assert_eq!(error.raw_os_error(), Some(ENOSPC), "{error}");
+                    refused.push(n);
+                }
+            }
+        }
+        assert!(!refused.is_empty(), "the disk was not full");
+    };
+    write(12..40, &mut acknowledged);
+    // A little room at a time, so that some commits fail half-way.
+    let ballast = fs::OpenOptions::new().write(true).open(disk.path().join("ballast")).unwrap();
+    let full = ballast.metadata().unwrap().len();
+    for step in 1..=8 {
+        ballast.set_len(full - step * 150_000).unwrap();
+        write(40 + step * 20..50 + step * 20, &mut acknowledged);
+    }
+    let right = |mount: &Mounted, acknowledged: &[u64]| {
+        let mut cids: Vec<String> = acknowledged.iter().map(|n| cid_of(&content(*n))).collect();
+        for (n, cid) in acknowledged.iter().zip(&cids) {
+            assert!(fs::read(mount.path(cid)).unwrap() == content(*n), "block {n}");
+        }
+        cids.sort();
+        assert_eq!(mount.ls(), cids, "exactly what was acknowledged");
+    };
+    right(&mount, &acknowledged);
+    let deleted = acknowledged.split_off(acknowledged.len() / 2);
+    drop(ballast);
+    fill(&disk.path().join("ballast2"));
+    for n in &deleted {
+        fs::remove_file(mount.path(cid_of(&content(*n)))).unwrap();
+    }
+    right(&mount, &acknowledged);
+    mount.unmount();
+    let mount = mount_on(&bench, &disk, &["--min-free-space", "0"]);
+    right(&mount, &acknowledged);
+    fs::remove_file(disk.path().join("ballast2")).unwrap();
+    for n in deleted {
+        put(mount.path(cid_of(&content(n))), &content(n)).expect("space that was freed can be used");
+        acknowledged.push(n);
+    }
+    right(&mount, &acknowledged);
+    assert_eq!(mount.count("panics"), 0);
+}
+
+fn a_rename_that_found_no_room_can_be_tried_again(backend: &'static str) {
+    // R12: never sticky. A temporary file that could not be stored when it was renamed is as it was.
+    let Some(disk) = Disk::new(96, &[]) else { return };
+    let bench = Bench::new(backend);
+    let mount = mount_on(&bench, &disk, &["--min-free-space", "0"]);
+    let content = bytes(1, 1_500_000);
+    let cid = cid_of(&content);
+    for to in ["name", &cid] {
+        put(mount.path(".name.tmp"), &content).unwrap();
+        fill(&disk.path().join("ballast"));
+        for _ in 0..2 {
+            assert_eq!(errno(fs::rename(mount.path(".name.tmp"), mount.path(to))), ENOSPC);
+            assert!(fs::read(mount.path(".name.tmp")).unwrap() == content);
+            assert!(!mount.path(to).exists());
+        }
+        fs::remove_file(disk.path().join("ballast")).unwrap();
+        fs::rename(mount.path(".name.tmp"), mount.path(to)).unwrap();
+        assert!(fs::read(mount.path(to)).unwrap() == content);
+        mount.assert_blocks(&[&cid]);
+        fs::remove_file(mount.path(to)).unwrap();
+        let _ = fs::remove_file(mount.path(&cid));
+    }
+}
+
+fn too_few_inodes_are_refused(backend: &'static str) {
+    // R12: free inodes likewise, for stores with one file per block.
+    let Some(disk) = Disk::new(64, &["-N", "1400"]) else { return };
+    let bench = Bench::new(backend);
+    let mount = mount_on(&bench, &disk, &["--min-free-space", "0"]);
+    let mut stored = Vec::new();
+    let refused = loop {
+        let content = bytes(stored.len() as u64, 10);
+        match put(mount.path(cid_of(&content)), &content) {
+            Ok(()) => stored.push(cid_of(&content)),
+            Err(error) => break error,
+        }
+        assert!(stored.len() < 1400, "never refused");
+    };
+    assert_eq!(refused.raw_os_error(), Some(ENOSPC));
+    assert!(mount.errors().contains("too few free inodes"), "{}", mount.errors());
+    assert_eq!(mount.ls().len(), stored.len());
+    stored.iter().take(20).for_each(|cid| fs::remove_file(mount.path(cid)).unwrap());
+    put(mount.path(cid_of(b"again")), b"again").unwrap();
+    assert_eq!(mount.ls().len(), stored.len() - 19);
+}
+
+fn the_memory_backend_keeps_its_limit(backend: &'static str) {
+    // R12: new blocks are refused with ENOSPC; never sticky.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--memory-limit", "1MiB"]);
+    let mut stored = Vec::new();
+    let refused = loop {
+        let content = bytes(stored.len() as u64, 100_000);
+        match put(mount.path(cid_of(&content)), &content) {
+            Ok(()) => stored.push(cid_of(&content)),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.raw_os_error(), Some(ENOSPC));
+    assert!((8..11).contains(&stored.len()), "{}", stored.len());
+    assert!(mount.errors().contains("--memory-limit"), "{}", mount.errors());
+    mount.assert_blocks(&stored.iter().map(String::as_str).collect::<Vec<_>>());
+    let again = bytes(0, 100_000);
+    put(mount.path(&stored[0]), &again).expect("writing a stored block again needs no space");
+    fs::remove_file(mount.path(&stored[0])).unwrap();
+    put(mount.path(&stored[0]), &again).unwrap();
+    mount.assert_blocks(&stored.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// A temporary file that holds this many bytes of staging until it is removed. (Under another name
+/// its bytes are stored as soon as any descriptor of it is closed, and a program that another test
+/// starts at this moment inherits one.)
+fn stage(mount: &Mounted, name: &str, length: usize) {
+    put(mount.path(name), &bytes(9, length)).unwrap();
+}
+
+fn a_writer_beyond_the_staging_cap_waits_and_is_refused(backend: &'static str) {
+    // Memory is bounded: bytes staged by all writers together are capped (`--max-staging`); beyond
+    // it a writer waits a bounded time, then gets ENOMEM.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-staging", "2MiB"]);
+    stage(&mount, ".one.tmp", 1 << 20);
+    stage(&mount, ".two.tmp", (1 << 20) - 4096);
+    let (small, cid) = (bytes(3, 100), cid_of(&bytes(3, 100)));
+    let beyond = File::create(mount.path("three")).unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| errno(beyond.write_at(&bytes(3, 1 << 20), 0)));
+        // Others go on meanwhile.
+        for _ in 0..20 {
+            put(mount.path(&cid), &small).unwrap();
+            assert_eq!(fs::read(mount.path(&cid)).unwrap(), small);
+            fs::remove_file(mount.path(&cid)).unwrap();
+        }
+        assert!(mount.stats()["gauges"]["staged_bytes"].as_u64().unwrap() <= 2 << 20);
+        assert_eq!(waiting.join().unwrap(), ENOMEM);
+    });
+    assert_eq!(errno(close(beyond)), ENOMEM, "the handle was refused a write");
+    assert!(mount.errors().contains("--max-staging"), "{}", mount.errors());
+    eventually("nothing is left of it", || !mount.path("three").exists());
+    fs::remove_file(mount.path(".one.tmp")).unwrap();
+    put(mount.path("three"), &bytes(3, 1 << 20)).expect("there is room again");
+    fs::rename(mount.path(".two.tmp"), mount.path("two")).unwrap();
+    assert_eq!(mount.ls().len(), 2);
+}
+
+fn a_waiting_writer_goes_on_when_another_closes(backend: &'static str) {
+    // Memory is bounded: beyond the cap a writer waits; it goes on when there is room.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-staging", "2MiB"]);
+    let content = |n: u64| bytes(100 + n, 700_000);
+    // Each writer holds its first half while it waits for the second: the closes of some let others
+    // go on.
+    thread::scope(|scope| {
+        for n in 0..6 {
+            let (mount, content) = (&mount, content(n));
+            scope.spawn(move || {
+                put(mount.path(cid_of(&content)), &content).unwrap();
+                assert!(fs::read(mount.path(cid_of(&content))).unwrap() == content);
+            });
+        }
+    });
+    assert_eq!(mount.ls().len(), 6);
+    stage(&mount, ".held.tmp", 1_900_000);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| put(mount.path(cid_of(&content(7))), &content(7)));
+        eventually("it waits", || fs::metadata(mount.path(cid_of(&content(7)))).is_ok());
+        fs::rename(mount.path(".held.tmp"), mount.path("held")).unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+    assert!(fs::read(mount.path(cid_of(&content(7)))).unwrap() == content(7));
+    eventually("everything is given back", || mount.stats()["gauges"]["staged_bytes"] == 0);
+}
+
+fn a_sparse_writer_beyond_the_cap_is_refused(backend: &'static str) {
+    // Memory is bounded: a file is held whole, so one byte far from the start needs all before it.
+    // The wait for a single byte found room at once, and tried again without end.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-staging", "1MiB"]);
+    let file = File::create(mount.path("sparse")).unwrap();
+    assert_eq!(errno(file.write_at(b"x", 1_500_000)), ENOMEM);
+    assert_eq!(errno(close(file)), ENOMEM);
+    let file = File::create(mount.path("extended")).unwrap();
+    assert_eq!(errno(file.set_len(1_500_000)), ENOMEM);
+    file.write_all_at(b"small", 0).unwrap();
+    close(file).expect("a truncation that failed is no write");
+    mount.assert_blocks(&[&cid_of(b"small")]);
+}
+
+fn more_waiting_writers_than_there_may_be_are_refused_at_once(backend: &'static str) {
+    // Memory is bounded: so is the number of writers that wait for it.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-staging", "1MiB"]);
+    stage(&mount, ".held.tmp", 1_000_000);
+    thread::scope(|scope| {
+        for n in 0..48 {
+            let mount = &mount;
+            scope.spawn(move || {
+                let file = File::create(mount.path(format!("waiting-{n}"))).unwrap();
+                assert_eq!(errno(file.write_at(&bytes(n, 100_000), 0)), ENOMEM);
+                assert_eq!(errno(close(file)), ENOMEM);
+            });
+        }
+    });
+    mount.assert_blocks(&[]);
+    eventually("no other name is left", || mount.stats()["gauges"]["names"] == 1);
+}

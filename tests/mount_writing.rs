@@ -95,7 +95,7 @@ fn wrong_bytes_leave_nothing(backend: &'static str) {
         assert_eq!(mount.count("mismatches"), round as u64 + 1);
     }
     let errors = mount.errors();
-    assert!(errors.contains("flush") && errors.contains(&format!("errno {EBADMSG}")), "{errors}");
+    assert!(errors.contains(&format!("close {cid} errno {EBADMSG}: ")), "{errors}");
     assert!(errors.contains(&cid) && errors.contains(&cid_of(&flipped)), "which CID it would be: {errors}");
     put(mount.path(&cid), &content).unwrap();
     mount.assert_blocks(&[&cid]);

@@ -40,7 +40,8 @@ pub fn open(options: &StoreOptions) -> Result<Opened> {
     let row = match (options.backend, &options.data_path) {
         (Some(row), _) => row,
         (None, Some(path)) => match Marker::read(path)? {
-            Some(marker) => backend(&marker.backend)?,
+            Some(marker) => backend(&marker.backend)
+                .map_err(|_| Error::BackendMissing { path: path.clone(), backend: marker.backend })?,
             None => backend(BACKEND_DEFAULT)?,
         },
         (None, None) => backend(BACKEND_DEFAULT)?,
@@ -91,7 +92,15 @@ fn open_directory(row: &'static Backend, path: &Path, options: &StoreOptions) ->
             marker
         }
     };
-    let datastore = (row.open)(&request(path.join(row.directory), !marker.complete, options))?;
+    let engine = request(path.join(row.directory), !marker.complete, options);
+    let datastore = (row.open)(&engine).map_err(|error| match error {
+        // The marker says that there was an engine: what is missing has been lost.
+        Error::StoreMissing { .. } if marker.complete => {
+            let what = format!("{} is missing or empty", row.directory);
+            Error::StoreDamaged { path: path.clone(), what }
+        }
+        other => other,
+    })?;
     if !marker.complete && !options.read_only {
         Marker { complete: true, ..marker.clone() }.write(&path)?;
     }

@@ -119,6 +119,9 @@ pub enum Error {
     /// No backend has this name.
     #[error("there is no backend named {name}; known are {known}")]
     BackendUnknown { name: String, known: String },
+    /// The data directory was made with a backend that this build does not have.
+    #[error("{} was made with the backend {backend}, which this build does not have", path.display())]
+    BackendMissing { path: PathBuf, backend: String },
     /// The data directory was made with another backend than the one asked for.
     #[error("{} was made with the backend {found}, and {asked} was asked for", path.display())]
     BackendMismatch { path: PathBuf, found: String, asked: String },

@@ -38,6 +38,8 @@ const MOUNT_WRITABLE: &str = "mount without --read-only to change blocks";
 const OWNER_ONLY: &str = "only the user who mounted may change blocks";
 const MOUNT_AGAIN: &str = "mount the store again";
 const LIST_BACKENDS: &str = "`ipfs-persist-mount backends` describes each of them";
+const OTHER_BUILD: &str =
+    "use a build that has it (`ipfs-persist-mount backends` lists those of this one), or another --data-path";
 const UNMOUNT_THERE: &str = "unmount it there first (`ipfs-persist-mount unmount MOUNTPOINT`), or wait longer with --lock-wait SECONDS";
 const NEWER_PROGRAM: &str = "open it with the version of ipfs-persist-mount that made it, or a newer one";
 const EMPTY_DIRECTORY: &str = "choose an empty or new directory with --data-path";
@@ -85,6 +87,7 @@ impl Error {
             Error::ShuttingDown => row(EIO, Failure, MOUNT_AGAIN),
             Error::Usage { hint, .. } => row(EINVAL, Usage, hint),
             Error::BackendUnknown { .. } => row(EINVAL, Usage, LIST_BACKENDS),
+            Error::BackendMissing { .. } => row(EINVAL, Store, OTHER_BUILD),
             Error::BackendMismatch { found, .. } => {
                 row(EINVAL, Store, &format!("use --backend {found}, or another --data-path"))
             }

@@ -57,10 +57,10 @@ impl Shared {
     pub(super) fn write_when_room(&self, handle: Handle, offset: u64, data: &[u8]) -> Result<()> {
         let deadline = Instant::now() + STAGING_WAIT;
         loop {
+            let seen = self.staging.given_back();
             match self.write(handle, offset, data) {
                 Err(Error::StagingFull { limit_bytes }) => {
-                    if !self.staging.wait_for_room(data.len() as u64, deadline) || Instant::now() >= deadline
-                    {
+                    if !self.staging.wait_for_more(seen, deadline) || Instant::now() >= deadline {
                         let error = Error::StagingFull { limit_bytes };
                         self.refuse_for_good(handle, &error)?;
                         return Err(error);

@@ -1,6 +1,6 @@
 //! Names to inodes.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -79,6 +79,15 @@ impl Shared {
         let attr = self.link_attr(&file)?;
         self.inodes.lock().remember(attr.ino, Node::Link(file));
         Ok(Entry { attr, validity: Validity::None })
+    }
+
+    /// The name of an inode, for a message.
+    pub(super) fn name_of(&self, ino: Ino) -> OsString {
+        match self.node(ino) {
+            Ok(Node::Block { key, form, .. }) => canonical(&key, form).into(),
+            Ok(Node::File(file) | Node::Link(file)) => file.state.lock().name.clone().unwrap_or_default(),
+            Ok(Node::Root | Node::Control(_)) | Err(_) => OsString::new(),
+        }
     }
 
     /// The attributes of the symbolic link that shows an alias's block.

@@ -26,7 +26,7 @@ mod types;
 mod verdict;
 mod writer;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 pub use self::core::KernelCache;
@@ -93,6 +93,11 @@ impl Filesystem {
     /// The inode that a name stands for; the kernel holds one more reference to it.
     pub fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
         self.shared.lookup(parent, name)
+    }
+
+    /// The name of an inode, for a message: of a block its CID. Empty if it has none.
+    pub fn name_of(&self, ino: Ino) -> OsString {
+        self.shared.name_of(ino)
     }
 
     /// The kernel gives `lookups` references back.

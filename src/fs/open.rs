@@ -57,11 +57,11 @@ impl Shared {
         }
         match meaning {
             Meaning::Control => Err(Error::NotPermitted { what: "the control directory cannot be replaced" }),
-            Meaning::Block(cid, attr) => {
-                self.open_existing(self.block_entry(cid.key(), cid.form(), name, attr), intent, caller)
-            }
+            // Stored since the kernel looked: it looks again, and opens it as it opens every block.
+            Meaning::Block(..) => Err(Error::Stale),
             Meaning::Staged(_, file) | Meaning::Plain(Some(file)) => {
-                self.open_existing(self.file_entry(&file), intent, caller)
+                let opened = self.open_file(&file, intent, caller, false)?;
+                Ok((self.file_entry(&file), opened))
             }
             Meaning::Absent(cid) => {
                 self.check_room()?;
@@ -87,28 +87,6 @@ impl Shared {
                 self.open_created(&file, intent, caller)
             }
         }
-    }
-
-    /// Opens what has come to be since the kernel looked for it.
-    fn open_existing(
-        self: &Arc<Self>,
-        entry: Entry,
-        intent: OpenIntent,
-        caller: Caller,
-    ) -> Result<(Entry, Opened)> {
-        let opened = self.open(entry.attr.ino, intent, caller).and_then(|opened| {
-            if opened.passthrough.is_none() {
-                return Ok(opened);
-            }
-            // The answer to a creation cannot say which file the other handles are read from, and
-            // the kernel refuses one that differs. Asked again it looks up, and opens.
-            self.release(opened.handle);
-            Err(Error::Stale)
-        });
-        if opened.is_err() {
-            self.inodes.lock().forget(entry.attr.ino, 1);
-        }
-        Ok((entry, opened?))
     }
 
     fn check_room(&self) -> Result<()> {

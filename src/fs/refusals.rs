@@ -31,8 +31,8 @@ pub struct Refusals {
 
 impl Refusals {
     /// Keeps a refusal.
-    pub fn add(&self, pid: u32, operation: &'static str, name: Option<&OsStr>, error: &Error) {
-        let name = name.map(|name| name.display().to_string()).unwrap_or_default();
+    pub fn add(&self, pid: u32, operation: &'static str, name: &OsStr, error: &Error) {
+        let name = name.display().to_string();
         let mut last = self.last.lock();
         if last.len() >= REFUSALS_MAX {
             last.pop_front();
@@ -74,7 +74,7 @@ mod tests {
         let refusals = Refusals::default();
         for n in 0..150u64 {
             let error = Error::TooBig { limit_bytes: n };
-            refusals.add(7, "write", Some(OsStr::new("photo.jpg")), &error);
+            refusals.add(7, "write", OsStr::new("photo.jpg"), &error);
         }
         let text = refusals.to_text();
         assert_eq!(text.lines().count(), REFUSALS_MAX);
@@ -91,7 +91,7 @@ mod tests {
     fn a_refusal_is_one_line_whatever_the_name_holds() {
         let refusals = Refusals::default();
         let name = OsStr::new("zwei\nZeilen\u{1b}[2J für alle");
-        refusals.add(7, "create", Some(name), &Error::NameNotCid { name: name.display().to_string() });
+        refusals.add(7, "create", name, &Error::NameNotCid { name: name.display().to_string() });
         let text = refusals.to_text();
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains("create zwei\\nZeilen\\u{1b}[2J für alle errno"), "{text}");

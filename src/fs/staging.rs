@@ -16,11 +16,17 @@ pub const STAGING_WAIT: Duration = Duration::from_secs(5);
 /// Capacity of idle buffers that is kept for the next writers.
 const POOL_BYTES_MAX: usize = 16 << 20;
 
+#[derive(Debug, Default)]
+struct Memory {
+    used_bytes: u64,
+    given_back: u64,
+}
+
 /// The memory of all writers of one mount.
 #[derive(Debug)]
 pub struct Staging {
     limit_bytes: u64,
-    used_bytes: Mutex<u64>,
+    memory: Mutex<Memory>,
     freed: Condvar,
     pool: Arc<Pool>,
 }
@@ -30,7 +36,7 @@ impl Staging {
     pub fn new(limit_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
             limit_bytes,
-            used_bytes: Mutex::new(0),
+            memory: Mutex::default(),
             freed: Condvar::new(),
             pool: Pool::new(POOL_BYTES_MAX),
         })
@@ -43,15 +49,21 @@ impl Staging {
 
     /// Bytes that are staged now.
     pub fn used_bytes(&self) -> u64 {
-        *self.used_bytes.lock()
+        self.memory.lock().used_bytes
     }
 
-    /// Waits until `bytes` more would fit or the deadline has passed; says whether they would.
-    /// Another writer may still be faster.
-    pub fn wait_for_room(&self, bytes: u64, deadline: Instant) -> bool {
-        let mut used = self.used_bytes.lock();
-        while used.saturating_add(bytes) > self.limit_bytes {
-            if self.freed.wait_until(&mut used, deadline).timed_out() {
+    /// How often memory was given back so far: to be asked before trying, for
+    /// [`Staging::wait_for_more`].
+    pub fn given_back(&self) -> u64 {
+        self.memory.lock().given_back
+    }
+
+    /// Waits until memory was given back once more than `seen`, or the deadline has passed; says
+    /// whether it was. What is free may still not be enough, or another writer faster.
+    pub fn wait_for_more(&self, seen: u64, deadline: Instant) -> bool {
+        let mut memory = self.memory.lock();
+        while memory.given_back == seen {
+            if self.freed.wait_until(&mut memory, deadline).timed_out() {
                 return false;
             }
         }
@@ -59,18 +71,19 @@ impl Staging {
     }
 
     fn take(&self, bytes: u64) -> Result<()> {
-        let mut used = self.used_bytes.lock();
-        if used.saturating_add(bytes) > self.limit_bytes {
+        let mut memory = self.memory.lock();
+        if memory.used_bytes.saturating_add(bytes) > self.limit_bytes {
             return Err(Error::StagingFull { limit_bytes: self.limit_bytes });
         }
-        *used += bytes;
+        memory.used_bytes += bytes;
         Ok(())
     }
 
     fn give_back(&self, bytes: u64) {
         if bytes > 0 {
-            let mut used = self.used_bytes.lock();
-            *used = used.saturating_sub(bytes);
+            let mut memory = self.memory.lock();
+            memory.used_bytes = memory.used_bytes.saturating_sub(bytes);
+            memory.given_back += 1;
             self.freed.notify_all();
         }
     }
@@ -137,11 +150,14 @@ mod tests {
         let staging = Staging::new(100);
         let mut one = Charge::new(&staging);
         one.set(100).unwrap();
+        let seen = staging.given_back();
         let waiting = std::thread::spawn({
             let staging = Arc::clone(&staging);
-            move || staging.wait_for_room(50, Instant::now() + STAGING_WAIT)
+            move || staging.wait_for_more(seen, Instant::now() + STAGING_WAIT)
         });
         drop(one);
         assert!(waiting.join().unwrap());
+        assert!(staging.wait_for_more(seen, Instant::now()), "also if it came too late to see it");
+        assert!(!staging.wait_for_more(staging.given_back(), Instant::now()));
     }
 }

@@ -60,7 +60,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.ask(asked(Op::Lookup, request, Some(name)), reply, |fs| fs.lookup(parent.0, name), |reply, entry| {
+        self.ask(asked(Op::Lookup, request, name), reply, |fs| fs.lookup(parent.0, name), |reply, entry| {
             reply.entry(&ttl(entry.validity), &attr(&entry.attr), GENERATION);
         });
     }
@@ -71,7 +71,7 @@ impl fuser::Filesystem for Adapter {
 
     fn getattr(&self, request: &Request, ino: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
         let handle = handle.map(|handle| handle.0);
-        self.ask(asked(Op::Getattr, request, None), reply, |fs| fs.getattr(ino.0, handle), |reply, entry| {
+        self.ask(asked(Op::Getattr, request, ino), reply, |fs| fs.getattr(ino.0, handle), |reply, entry| {
             reply.attr(&ttl(entry.validity), &attr(&entry.attr));
         });
     }
@@ -85,13 +85,13 @@ impl fuser::Filesystem for Adapter {
         let change = AttrChange { mode, uid, gid, size, atime: atime.map(time), mtime: mtime.map(time) };
         let handle = handle.map(|handle| handle.0);
         let call = |fs: &Filesystem| fs.setattr(ino.0, handle, &change, caller(request));
-        self.ask(asked(Op::Setattr, request, None), reply, call, |reply, entry| {
+        self.ask(asked(Op::Setattr, request, ino), reply, call, |reply, entry| {
             reply.attr(&ttl(entry.validity), &attr(&entry.attr));
         });
     }
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
-        self.ask(asked(Op::Readlink, request, None), reply, |fs| fs.readlink(ino.0), |reply, target| {
+        self.ask(asked(Op::Readlink, request, ino), reply, |fs| fs.readlink(ino.0), |reply, target| {
             reply.data(target.as_bytes());
         });
     }
@@ -100,39 +100,39 @@ impl fuser::Filesystem for Adapter {
         &self, request: &Request, _: INodeNo, name: &OsStr, _mode: u32, _umask: u32, _rdev: u32,
         reply: ReplyEntry,
     ) {
-        self.never(asked(Op::Mknod, request, Some(name)), reply, "only regular files are kept here");
+        self.never(asked(Op::Mknod, request, name), reply, "only regular files are kept here");
     }
 
     fn mkdir(
         &self, request: &Request, _: INodeNo, name: &OsStr, _mode: u32, _umask: u32, reply: ReplyEntry,
     ) {
         let what = "a blockstore is flat: no directories can be made in it";
-        self.never(asked(Op::Mkdir, request, Some(name)), reply, what);
+        self.never(asked(Op::Mkdir, request, name), reply, what);
     }
 
     fn symlink(&self, request: &Request, _: INodeNo, name: &OsStr, _: &Path, reply: ReplyEntry) {
-        self.never(asked(Op::Symlink, request, Some(name)), reply, "no links can be made here");
+        self.never(asked(Op::Symlink, request, name), reply, "no links can be made here");
     }
 
     fn link(&self, request: &Request, _: INodeNo, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.never(asked(Op::Link, request, Some(name)), reply, "no links can be made here");
+        self.never(asked(Op::Link, request, name), reply, "no links can be made here");
     }
 
     fn rmdir(&self, request: &Request, _: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.never(asked(Op::Rmdir, request, Some(name)), reply, "the control directory cannot be removed");
+        self.never(asked(Op::Rmdir, request, name), reply, "the control directory cannot be removed");
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let call = |fs: &Filesystem| fs.unlink(parent.0, name, caller(request));
-        self.ask(asked(Op::Unlink, request, Some(name)), reply, call, |reply, ()| reply.ok());
+        self.ask(asked(Op::Unlink, request, name), reply, call, |reply, ()| reply.ok());
     }
 
     fn rename(
         &self, request: &Request, parent: INodeNo, name: &OsStr, new_parent: INodeNo, new_name: &OsStr,
         flags: RenameFlags, reply: ReplyEmpty,
     ) {
-        let done = self.done(asked(Op::Rename, request, Some(new_name)), reply);
         self.gate.pass(Op::Rename, |fs| {
+            let done = self.done(asked(Op::Rename, request, new_name), fs, reply);
             if !(flags - RenameFlags::RENAME_NOREPLACE).is_empty() {
                 return done(Err(Error::InvalidRequest { what: "names cannot be exchanged here" }));
             }
@@ -148,7 +148,7 @@ impl fuser::Filesystem for Adapter {
         let call = |fs: &Filesystem| {
             fs.create(parent.0, name, mode, intent(flags), caller(request))
         };
-        self.ask(asked(Op::Create, request, Some(name)), reply, call, |reply, (entry, opened)| {
+        self.ask(asked(Op::Create, request, name), reply, call, |reply, (entry, opened)| {
             let flags = open_flags(&opened.caching, opened.flush);
             let handle = FileHandle(opened.handle);
             reply.created(&ttl(entry.validity), &attr(&entry.attr), GENERATION, handle, flags);
@@ -157,13 +157,13 @@ impl fuser::Filesystem for Adapter {
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let call = |fs: &Filesystem| fs.open(ino.0, intent(flags.0), caller(request));
-        self.ask(asked(Op::Open, request, None), reply, call, |reply, opened| {
+        self.ask(asked(Op::Open, request, ino), reply, call, |reply, opened| {
             self.reply_opened(ino, &opened, reply);
         });
     }
 
     fn read(
-        &self, request: &Request, _: INodeNo, handle: FileHandle, offset: u64, size: u32, _: OpenFlags,
+        &self, request: &Request, ino: INodeNo, handle: FileHandle, offset: u64, size: u32, _: OpenFlags,
         _: Option<LockOwner>, reply: ReplyData,
     ) {
         self.gate.pass(Op::Read, |fs| {
@@ -171,26 +171,28 @@ impl fuser::Filesystem for Adapter {
             let answer = |bytes: &[u8]| reply.take().into_iter().for_each(|reply| reply.data(bytes));
             let result = fs.read(handle.0, offset, size as usize, answer);
             if let (Err(error), Some(reply)) = (result, reply) {
-                reply.error(self.gate.refuse(&asked(Op::Read, request, None), &error));
+                reply.error(self.gate.refuse(&asked(Op::Read, request, ino), fs, &error));
             }
         });
     }
 
     fn write(
-        &self, request: &Request, _: INodeNo, handle: FileHandle, offset: u64, data: &[u8], _: WriteFlags,
+        &self, request: &Request, ino: INodeNo, handle: FileHandle, offset: u64, data: &[u8], _: WriteFlags,
         _: OpenFlags, _: Option<LockOwner>, reply: ReplyWrite,
     ) {
-        self.answer_write(asked(Op::Write, request, None), (handle.0, offset, data), reply);
+        self.answer_write(asked(Op::Write, request, ino), (handle.0, offset, data), reply);
     }
 
-    fn flush(&self, request: &Request, _: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        let done = self.done(asked(Op::Flush, request, None), reply);
-        self.gate.pass(Op::Flush, |fs| fs.flush(handle.0, done));
+    fn flush(&self, request: &Request, ino: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        self.gate.pass(Op::Flush, |fs| {
+            fs.flush(handle.0, self.done(asked(Op::Flush, request, ino), fs, reply));
+        });
     }
 
-    fn fsync(&self, request: &Request, _: INodeNo, handle: FileHandle, _data: bool, reply: ReplyEmpty) {
-        let done = self.done(asked(Op::Fsync, request, None), reply);
-        self.gate.pass(Op::Fsync, |fs| fs.fsync(handle.0, done));
+    fn fsync(&self, request: &Request, ino: INodeNo, handle: FileHandle, _data: bool, reply: ReplyEmpty) {
+        self.gate.pass(Op::Fsync, |fs| {
+            fs.fsync(handle.0, self.done(asked(Op::Fsync, request, ino), fs, reply));
+        });
     }
 
     fn release(
@@ -205,13 +207,13 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        self.ask(asked(Op::Opendir, request, None), reply, |fs| fs.opendir(ino.0), |reply, handle| {
+        self.ask(asked(Op::Opendir, request, ino), reply, |fs| fs.opendir(ino.0), |reply, handle| {
             reply.opened(FileHandle(handle), FopenFlags::empty());
         });
     }
 
     fn readdir(
-        &self, request: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory,
+        &self, request: &Request, ino: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory,
     ) {
         self.gate.pass(Op::Readdir, |fs| {
             let result = fs.readdir(handle.0, offset, false, &mut |entry, _| {
@@ -219,13 +221,13 @@ impl fuser::Filesystem for Adapter {
             });
             match result {
                 Ok(()) => reply.ok(),
-                Err(error) => reply.error(self.gate.refuse(&asked(Op::Readdir, request, None), &error)),
+                Err(error) => reply.error(self.gate.refuse(&asked(Op::Readdir, request, ino), fs, &error)),
             }
         });
     }
 
     fn readdirplus(
-        &self, request: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus,
+        &self, request: &Request, ino: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus,
     ) {
         self.gate.pass(Op::Readdirplus, |fs| {
             let result = fs.readdir(handle.0, offset, true, &mut |entry, told| {
@@ -235,7 +237,7 @@ impl fuser::Filesystem for Adapter {
             });
             match result {
                 Ok(()) => reply.ok(),
-                Err(error) => reply.error(self.gate.refuse(&asked(Op::Readdirplus, request, None), &error)),
+                Err(error) => reply.error(self.gate.refuse(&asked(Op::Readdirplus, request, ino), fs, &error)),
             }
         });
     }
@@ -247,12 +249,12 @@ impl fuser::Filesystem for Adapter {
         });
     }
 
-    fn fsyncdir(&self, request: &Request, _: INodeNo, _: FileHandle, _data: bool, reply: ReplyEmpty) {
-        self.ask(asked(Op::Fsyncdir, request, None), reply, |fs| fs.sync(), |reply, ()| reply.ok());
+    fn fsyncdir(&self, request: &Request, ino: INodeNo, _: FileHandle, _data: bool, reply: ReplyEmpty) {
+        self.ask(asked(Op::Fsyncdir, request, ino), reply, |fs| fs.sync(), |reply, ()| reply.ok());
     }
 
-    fn statfs(&self, request: &Request, _: INodeNo, reply: ReplyStatfs) {
-        self.ask(asked(Op::Statfs, request, None), reply, |fs| fs.statfs(), |reply, space| {
+    fn statfs(&self, request: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        self.ask(asked(Op::Statfs, request, ino), reply, |fs| fs.statfs(), |reply, space| {
             statfs(&space, reply);
         });
     }
@@ -260,17 +262,17 @@ impl fuser::Filesystem for Adapter {
     fn access(&self, request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
         let change = mask.contains(AccessFlags::W_OK);
         let call = |fs: &Filesystem| fs.access(ino.0, caller(request), change);
-        self.ask(asked(Op::Access, request, None), reply, call, |reply, ()| reply.ok());
+        self.ask(asked(Op::Access, request, ino), reply, call, |reply, ()| reply.ok());
     }
 
     fn fallocate(
-        &self, request: &Request, _: INodeNo, handle: FileHandle, offset: u64, length: u64, mode: i32,
+        &self, request: &Request, ino: INodeNo, handle: FileHandle, offset: u64, length: u64, mode: i32,
         reply: ReplyEmpty,
     ) {
         let call = |fs: &Filesystem| {
             fs.fallocate(handle.0, offset, length, fallocation(mode)?)
         };
-        self.ask(asked(Op::Fallocate, request, None), reply, call, |reply, ()| reply.ok());
+        self.ask(asked(Op::Fallocate, request, ino), reply, call, |reply, ()| reply.ok());
     }
 
     // Once answered ENOSYS, the kernel does not ask for extended attributes again: otherwise every

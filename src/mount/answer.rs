@@ -1,12 +1,12 @@
 //! How a request is answered: with what it asked for, or with an errno that was noted first.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use fuser::{Errno, FileHandle, FopenFlags, INodeNo, ReplyEmpty, ReplyOpen, ReplyWrite, Request};
 
 use super::adapter::Adapter;
-use super::gate::Asked;
+use super::gate::{About, Asked};
 use super::translate::open_flags;
 use crate::fs::{Done, Filesystem, Handle, Opened};
 use crate::metrics::Op;
@@ -45,8 +45,20 @@ refusable!(
 );
 
 /// Who asks what.
-pub fn asked<'a>(op: Op, request: &Request, name: Option<&'a OsStr>) -> Asked<'a> {
-    Asked { op, pid: request.pid(), name }
+pub fn asked<'a>(op: Op, request: &Request, about: impl Into<About<'a>>) -> Asked<'a> {
+    Asked { op, pid: request.pid(), about: about.into() }
+}
+
+impl<'a> From<&'a OsStr> for About<'a> {
+    fn from(name: &'a OsStr) -> Self {
+        About::Name(name)
+    }
+}
+
+impl From<INodeNo> for About<'_> {
+    fn from(ino: INodeNo) -> Self {
+        About::Inode(ino.0)
+    }
 }
 
 impl Adapter {
@@ -60,7 +72,7 @@ impl Adapter {
     ) {
         self.gate.pass(asked.op, |fs| match call(fs) {
             Ok(value) => answer(reply, value),
-            Err(error) => reply.refuse(self.gate.refuse(&asked, &error)),
+            Err(error) => reply.refuse(self.gate.refuse(&asked, fs, &error)),
         });
     }
 
@@ -75,12 +87,12 @@ impl Adapter {
     }
 
     /// An answer that may be given later, by another thread.
-    pub(super) fn done(&self, asked: Asked<'_>, reply: ReplyEmpty) -> Done {
+    pub(super) fn done(&self, asked: Asked<'_>, fs: &Filesystem, reply: ReplyEmpty) -> Done {
         let gate = Arc::clone(&self.gate);
-        let (op, pid, name) = (asked.op, asked.pid, asked.name.map(OsString::from));
+        let (op, pid, name) = (asked.op, asked.pid, asked.name(fs));
         Box::new(move |result| match result {
             Ok(()) => reply.ok(),
-            Err(error) => reply.error(gate.refuse(&Asked { op, pid, name: name.as_deref() }, &error)),
+            Err(error) => reply.error(gate.refuse_named(op, pid, &name, &error)),
         })
     }
 
@@ -114,9 +126,9 @@ impl Adapter {
                 };
                 // Too many wait already.
                 let error = fs.refuse_write(handle, &full).err().unwrap_or(full);
-                reply.error(self.gate.refuse(&asked, &error));
+                reply.error(self.gate.refuse(&asked, fs, &error));
             }
-            Err(error) => reply.error(self.gate.refuse(&asked, &error)),
+            Err(error) => reply.error(self.gate.refuse(&asked, fs, &error)),
         });
     }
 
@@ -129,10 +141,13 @@ impl Adapter {
         reply: ReplyWrite,
     ) -> Option<ReplyWrite> {
         let gate = Arc::clone(&self.gate);
-        let (op, pid) = (asked.op, asked.pid);
+        let Asked { op, pid, .. } = asked;
+        let About::Inode(ino) = asked.about else {
+            return Some(reply);
+        };
         self.gate.park(reply, move |fs, reply| match fs.write_when_room(handle, offset, &data) {
             Ok(()) => reply.written(data.len() as u32),
-            Err(error) => reply.error(gate.refuse(&Asked { op, pid, name: None }, &error)),
+            Err(error) => reply.error(gate.refuse_named(op, pid, &fs.name_of(ino), &error)),
         })
     }
 }

@@ -25,6 +25,14 @@ const STATUS_WAIT: Duration = Duration::from_secs(5);
 /// How often a busy mount is tried again.
 const BUSY_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How often a mount that is busy without anybody to be seen is tried again all the same: whoever
+/// it was is gone by then, such as a process that was just being started with a copy of a
+/// descriptor.
+const UNSEEN_TRIES_MAX: u32 = 10;
+
+/// How long between two of these.
+const UNSEEN_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
 /// How [`unmount_and_wait`] goes about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnmountOptions {
@@ -141,13 +149,21 @@ fn busy(mount: &MountEntry, unseen: &str) -> Error {
 
 fn detach_patiently(mount: &MountEntry, options: &UnmountOptions) -> Result<()> {
     let deadline = Instant::now() + options.busy_wait;
+    let mut unseen_tries = 0;
     loop {
         let result = detach_mount(mount, options.lazy);
-        let left = deadline.saturating_duration_since(Instant::now());
-        if !matches!(result, Err(Error::MountBusy { .. })) || left.is_zero() {
+        if !matches!(result, Err(Error::MountBusy { .. })) {
             return result;
         }
-        thread::sleep(left.min(BUSY_POLL_INTERVAL));
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            thread::sleep(left.min(BUSY_POLL_INTERVAL));
+        } else if unseen_tries < UNSEEN_TRIES_MAX && sys::holders_of(mount).is_empty() {
+            unseen_tries += 1;
+            thread::sleep(UNSEEN_POLL_INTERVAL);
+        } else {
+            return result;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: while a request runs the file system is there; once [`Gate::shut`] has returned it,
 //! no request runs and none will. A panic in a request ends that request alone.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::RwLock;
 use tracing::{error, info};
 
-use crate::fs::{Filesystem, KernelCache, Refusals};
+use crate::fs::{Filesystem, Ino, KernelCache, Refusals};
 use crate::metrics::{Count, Metrics, Op};
 use crate::{Error, Result};
 
@@ -26,15 +26,34 @@ pub struct Gate {
     parked: AtomicUsize,
 }
 
-/// Who asked what, for the record of refusals.
+/// What a request is about, for the record of refusals.
+#[derive(Debug, Clone, Copy)]
+pub enum About<'a> {
+    /// A name.
+    Name(&'a OsStr),
+    /// An inode, which may have a name.
+    Inode(Ino),
+}
+
+/// Who asked what.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// The operation.
     pub op: Op,
     /// The asking thread.
     pub pid: u32,
-    /// The name it was about, if the request has one.
-    pub name: Option<&'a OsStr>,
+    /// What it is about.
+    pub about: About<'a>,
+}
+
+impl Asked<'_> {
+    /// The name it is about, as far as there is one.
+    pub fn name(&self, filesystem: &Filesystem) -> OsString {
+        match self.about {
+            About::Name(name) => name.to_owned(),
+            About::Inode(ino) => filesystem.name_of(ino),
+        }
+    }
 }
 
 impl Gate {
@@ -92,13 +111,18 @@ impl Gate {
     }
 
     /// Notes a refusal and gives its errno. What tools ask all the time is not noted.
-    pub fn refuse(&self, asked: &Asked<'_>, error: &Error) -> fuser::Errno {
-        if !matches!(error, Error::NotFound | Error::Stale | Error::Exists) {
-            let (operation, pid) = (asked.op.name(), asked.pid);
+    pub fn refuse(&self, asked: &Asked<'_>, filesystem: &Filesystem, error: &Error) -> fuser::Errno {
+        let name = if is_worth_noting(error) { asked.name(filesystem) } else { OsString::new() };
+        self.refuse_named(asked.op, asked.pid, &name, error)
+    }
+
+    /// As [`Gate::refuse`], where the name is known already.
+    pub fn refuse_named(&self, op: Op, pid: u32, name: &OsStr, error: &Error) -> fuser::Errno {
+        if is_worth_noting(error) {
+            let operation = op.system_call();
             self.metrics.add(Count::Refusals, 1);
-            self.refusals.add(pid, operation, asked.name, error);
-            let name = asked.name.map(|name| name.display().to_string()).unwrap_or_default();
-            info!(operation, name, pid, %error, "refused");
+            self.refusals.add(pid, operation, name, error);
+            info!(operation, name = %name.display(), pid, %error, "refused");
         }
         fuser::Errno::from_i32(error.errno())
     }
@@ -120,4 +144,8 @@ impl Gate {
         let gone = || Error::Internal { what: "the mount was shut down twice".into() };
         self.filesystem.write().take().ok_or_else(gone)
     }
+}
+
+fn is_worth_noting(error: &Error) -> bool {
+    !matches!(error, Error::NotFound | Error::Stale | Error::Exists)
 }

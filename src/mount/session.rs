@@ -3,6 +3,7 @@
 //! Order at the end: requests in flight finish, the store is closed, its lock released. Invariant:
 //! nothing is ever unmounted here but the mount that was made here.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -60,9 +61,33 @@ struct Running {
     _signals: sys::SignalListener,
 }
 
+/// Signals are listened for before there is a mount: one that comes in between would else end the
+/// process and leave a dead mount.
 fn start(gate: &Arc<Gate>, options: &ServeOptions, passthrough: bool) -> Result<Running> {
+    let (sender, events) = mpsc::channel();
+    let on_signal = sender.clone();
+    let signals = sys::listen(move |name, count| {
+        // Nobody listens any more once the mount is going down.
+        let _ = on_signal.send(Event::Signal(name, count));
+    })?;
     let device = attach(options)?;
     let mount = sys::find(&options.mount_point)?;
+    match start_session(gate, options, passthrough, device, sender) {
+        Ok(()) => Ok(Running { events, mount, _signals: signals }),
+        Err(error) => {
+            detach_ours(&options.mount_point, mount.as_ref());
+            Err(error)
+        }
+    }
+}
+
+fn start_session(
+    gate: &Arc<Gate>,
+    options: &ServeOptions,
+    passthrough: bool,
+    device: OwnedFd,
+    sender: mpsc::Sender<Event>,
+) -> Result<()> {
     let processors = std::thread::available_parallelism().map_or(LOOPS_MIN, usize::from);
     let mut config = fuser::Config::default();
     config.n_threads = Some(processors.clamp(LOOPS_MIN, LOOPS_MAX));
@@ -71,27 +96,19 @@ fn start(gate: &Arc<Gate>, options: &ServeOptions, passthrough: bool) -> Result<
     // Who may ask is decided by the kernel (allow_other) and by the file system itself.
     let session =
         fuser::Session::from_fd(adapter, device, fuser::SessionACL::All, config).map_err(|error| {
-            detach_ours(&options.mount_point, mount.as_ref());
             let why = format!("the kernel did not agree on a protocol: {error}");
             Error::MountFailed { path: options.mount_point.clone(), why, hint: String::new() }
         })?;
-    let notifier = Notifier::new(session.notifier());
-    gate.connect(Box::new(notifier));
-
-    let (sender, events) = mpsc::channel();
-    let on_signal = sender.clone();
-    let signals = sys::listen(move |name, count| {
-        // Nobody listens any more once the mount is going down.
-        let _ = on_signal.send(Event::Signal(name, count));
-    })?;
+    gate.connect(Box::new(Notifier::new(session.notifier())));
     let run = move || {
+        // Nobody listens any more if the wait has ended before.
         let _ = sender.send(Event::Ended(session.run()));
     };
     std::thread::Builder::new()
         .name("session".into())
         .spawn(run)
         .map_err(|error| Error::io("start the session thread", error))?;
-    Ok(Running { events, mount, _signals: signals })
+    Ok(())
 }
 
 impl Running {

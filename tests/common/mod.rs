@@ -456,3 +456,12 @@ impl Mounted {
 pub fn run_product(cases: &[rows::Case]) -> ! {
     rows::main(&[(backends(), cases)])
 }
+
+impl Drop for Bench {
+    /// A daemon in the background would else outlive a test that has failed.
+    fn drop(&mut self) {
+        if ipfs_persist_mount::sys::find(&self.mnt()).is_ok_and(|entry| entry.is_some()) {
+            detach(&self.mnt());
+        }
+    }
+}
