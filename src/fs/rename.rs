@@ -6,6 +6,8 @@
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
+use tracing::warn;
+
 use super::core::Shared;
 use super::file::File;
 use super::handle::Subject;
@@ -149,11 +151,26 @@ impl Shared {
         if let Some(made) = made {
             self.keep(&made, &rename.writer);
         }
+        if let Err(error) = self.give_time(&rename.file, &became) {
+            warn!(cid = %became, %error, "the time of a renamed file was not kept");
+        }
         rename.file.state.lock().became = Some(became);
         self.tables.lock().detach(&rename.file, &rename.from);
         if rename.file.state.lock().handles == 0 {
             rename.writer.state.lock().discard();
         }
+    }
+
+    /// The block takes the time of the file that was renamed to it, as any file would keep its own:
+    /// it may have been stored before the tool set the time.
+    fn give_time(&self, file: &File, cid: &Cid) -> Result<()> {
+        let mtime = file.mtime();
+        if cid.key().is_identity() || self.store.stat(cid.key())?.is_none_or(|meta| meta.mtime == mtime) {
+            return Ok(());
+        }
+        self.store.set_mtime(cid.key(), mtime)?;
+        self.block_gone(cid.key());
+        Ok(())
     }
 
     /// A block that this writer made while its name was a temporary one now stays, unless the
