@@ -262,6 +262,8 @@ fn temporary_names() {
         ".photo.AbCdEf",
         ".photo.123456",
         ".bafkqaaa.Zzzzzz",
+        ".bafkqaaa.zzzzzz",
+        ".QmdY36YrrM4cCzxE2zdJkK5JWCCRyC3kYTnPXgPuizEJr4.sample",
         ".photo.jpg.swp",
         ".photo.swo",
         ".x.swx",

@@ -66,7 +66,6 @@ fn examples() -> Vec<(&'static str, Error)> {
         ("BlockInUse", Error::BlockInUse { name }),
         ("InvalidRequest", Error::InvalidRequest { what: "this is not a directory" }),
         ("NotSupported", Error::NotSupported { what: "files can only be extended here" }),
-        ("ShuttingDown", Error::ShuttingDown),
         ("Usage", Error::Usage { what: text("there is no CID version 7"), hint: text("use 0 or 1") }),
         ("BackendUnknown", Error::BackendUnknown { name: text("x"), known: text("memory, file") }),
         ("BackendMissing", Error::BackendMissing { path: path.clone(), backend: text("x") }),

@@ -36,6 +36,7 @@ fn main() {
         a_prefix_at_an_early_close_does_not_stay,
         a_prefix_goes_when_a_later_write_is_refused,
         an_open_file_can_be_renamed,
+        a_rename_to_a_stored_cid_brings_its_time,
         after_a_rename_to_a_cid_other_bytes_are_refused,
         a_reader_keeps_its_bytes,
         handles_on_one_name_share_its_bytes,
@@ -595,6 +596,23 @@ fn an_open_file_can_be_renamed(backend: &'static str) {
     fs::rename(mount.path(".x.tmp"), mount.path(&cid)).unwrap();
     close(file).unwrap();
     assert!(fs::read(mount.path(&cid)).unwrap() == content);
+    mount.assert_blocks(&[&cid]);
+}
+
+fn a_rename_to_a_stored_cid_brings_its_time(backend: &'static str) {
+    // R11: mtime is what the writer set. rsync sets it on the file that it then renames, and once in
+    // two hundred times that file has a name which is stored at its close.
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    let content = bytes(1, 1000);
+    let cid = cid_of(&content);
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(1_577_880_000_123_456_789);
+    put(mount.path(&cid), &content).unwrap();
+    assert_ne!(fs::metadata(mount.path(&cid)).unwrap().modified().unwrap(), time);
+    put(mount.path("incoming"), &content).unwrap();
+    File::options().write(true).open(mount.path("incoming")).unwrap().set_modified(time).unwrap();
+    fs::rename(mount.path("incoming"), mount.path(&cid)).unwrap();
+    assert_eq!(fs::metadata(mount.path(&cid)).unwrap().modified().unwrap(), time);
     mount.assert_blocks(&[&cid]);
 }
 

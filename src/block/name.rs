@@ -76,8 +76,9 @@ fn is_meant_as_cid(text: &str) -> bool {
 /// Whether a name is one that a tool gives a file until it renames it: rsync's `.NAME.XXXXXX`,
 /// vim's `.NAME.sw?`, or `.NAME.tmp`.
 ///
-/// rsync's six characters are letters and digits, and practically never all lower-case letters,
-/// while the ends of ordinary hidden files are: `.env.sample`.
+/// rsync's six characters are letters and digits, and all of them lower-case letters only once in
+/// two hundred times, while the ends of ordinary hidden files are: `.env.sample`. Behind a CID they
+/// are rsync's in any case.
 pub fn is_temporary(name: &[u8]) -> bool {
     let Some(hidden) = name.strip_prefix(b".") else {
         return false;
@@ -93,7 +94,8 @@ pub fn is_temporary(name: &[u8]) -> bool {
         b".tmp" => true,
         [b'.', b's', b'w', last] => last.is_ascii_lowercase(),
         [b'.', end @ ..] if end.len() == 6 => {
-            end.iter().all(u8::is_ascii_alphanumeric) && !end.iter().all(u8::is_ascii_lowercase)
+            end.iter().all(u8::is_ascii_alphanumeric)
+                && (!end.iter().all(u8::is_ascii_lowercase) || matches!(Name::parse(stem), Ok(Name::Cid(_))))
         }
         _ => false,
     }

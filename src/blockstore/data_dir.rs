@@ -149,6 +149,12 @@ fn is_leftover_of_creation(name: &str) -> bool {
 fn describe(path: &Path, first_name: &str) -> String {
     match BACKENDS.iter().find(|row| (row.probe)(path)) {
         Some(row) => format!("it holds files of {} made by another program", row.engine),
+        None if BACKENDS
+            .iter()
+            .any(|row| path.join(row.directory).is_dir() && path.join(LOCK_NAME).is_file()) =>
+        {
+            format!("it looks like one whose {MARKER_NAME} is gone; if it is, put that file back")
+        }
         None => format!("it is not empty (it holds {first_name}) and has no {MARKER_NAME}"),
     }
 }

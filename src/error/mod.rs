@@ -110,9 +110,6 @@ pub enum Error {
     /// A request that this file system does not offer.
     #[error("{what}")]
     NotSupported { what: &'static str },
-    /// The mount is shutting down.
-    #[error("the mount is shutting down")]
-    ShuttingDown,
     /// The command line is wrong.
     #[error("{what}")]
     Usage { what: String, hint: String },

@@ -36,7 +36,6 @@ const REMOVE_FIRST: &str = "remove the existing file first";
 const OPEN_AGAIN: &str = "open the file again";
 const MOUNT_WRITABLE: &str = "mount without --read-only to change blocks";
 const OWNER_ONLY: &str = "only the user who mounted may change blocks";
-const MOUNT_AGAIN: &str = "mount the store again";
 const LIST_BACKENDS: &str = "`ipfs-persist-mount backends` describes each of them";
 const OTHER_BUILD: &str =
     "use a build that has it (`ipfs-persist-mount backends` lists those of this one), or another --data-path";
@@ -84,7 +83,6 @@ impl Error {
             Error::BlockInUse { name } => row(EBUSY, Failure, &format!("remove the name {name} first")),
             Error::InvalidRequest { .. } => row(EINVAL, Failure, ""),
             Error::NotSupported { .. } => row(EOPNOTSUPP, Failure, ""),
-            Error::ShuttingDown => row(EIO, Failure, MOUNT_AGAIN),
             Error::Usage { hint, .. } => row(EINVAL, Usage, hint),
             Error::BackendUnknown { .. } => row(EINVAL, Usage, LIST_BACKENDS),
             Error::BackendMissing { .. } => row(EINVAL, Store, OTHER_BUILD),

@@ -33,6 +33,9 @@ const UNSEEN_TRIES_MAX: u32 = 10;
 /// How long between two of these.
 const UNSEEN_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long a daemon may take to close its store and end.
+const EXIT_WAIT: Duration = Duration::from_secs(60);
+
 /// How [`unmount_and_wait`] goes about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnmountOptions {
@@ -41,13 +44,14 @@ pub struct UnmountOptions {
     pub lazy: bool,
     /// How long to wait for open files to be closed before refusing.
     pub busy_wait: Duration,
-    /// How long to wait for the daemon to close the store and end.
-    pub exit_wait: Duration,
+    /// How long to wait for the daemon to close the store and end. By default [`EXIT_WAIT`], or not
+    /// at all if it is detached lazily while files are open.
+    pub exit_wait: Option<Duration>,
 }
 
 impl Default for UnmountOptions {
     fn default() -> Self {
-        Self { lazy: false, busy_wait: Duration::ZERO, exit_wait: Duration::from_secs(60) }
+        Self { lazy: false, busy_wait: Duration::ZERO, exit_wait: None }
     }
 }
 
@@ -83,9 +87,11 @@ pub fn unmount_and_wait(path: &Path, options: &UnmountOptions) -> Result<()> {
             find_daemon(&mount)
         }
     };
+    let held = options.lazy && !sys::holders_of(&mount).is_empty();
+    let exit_wait = options.exit_wait.unwrap_or(if held { Duration::ZERO } else { EXIT_WAIT });
     detach_patiently(&mount, options)?;
     match daemon {
-        Some(daemon) => wait_for_daemon(&mount, daemon, options),
+        Some(daemon) => wait_for_daemon(&mount, daemon, options.lazy, exit_wait),
         None => {
             tracing::warn!(path = %mount.mount_point.display(), "unmounted; which process served it could not be told, and it may hold the store for a while");
             Ok(())
@@ -184,11 +190,11 @@ fn find_daemon(mount: &MountEntry) -> Option<Daemon> {
     Some(Daemon { pid: process.pid, start_time: sys::start_time(process.pid)? })
 }
 
-fn wait_for_daemon(mount: &MountEntry, daemon: Daemon, options: &UnmountOptions) -> Result<()> {
-    if sys::wait_for_exit(daemon.pid, daemon.start_time, options.exit_wait)? {
+fn wait_for_daemon(mount: &MountEntry, daemon: Daemon, lazy: bool, exit_wait: Duration) -> Result<()> {
+    if sys::wait_for_exit(daemon.pid, daemon.start_time, exit_wait)? {
         return Ok(());
     }
-    if options.lazy {
+    if lazy {
         tracing::warn!(path = %mount.mount_point.display(), pid = daemon.pid, "detached; the daemon holds the store until the files that are open have been closed");
         return Ok(());
     }

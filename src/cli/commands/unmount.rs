@@ -13,7 +13,7 @@ pub(in crate::cli) fn run(args: &UnmountArgs) -> Result<ExitCode> {
     let mut options = UnmountOptions { lazy: args.lazy, ..UnmountOptions::default() };
     if let Some(timeout) = args.timeout {
         options.busy_wait = timeout;
-        options.exit_wait = timeout;
+        options.exit_wait = Some(timeout);
     }
     let mut code = None;
     for mount_point in &args.mount_points {
