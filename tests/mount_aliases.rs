@@ -563,6 +563,18 @@ fn a_prefix_goes_when_a_later_write_is_refused(backend: &'static str) {
         eventually("the name is gone", || !mount.path(name).exists());
         mount.assert_blocks(&[]);
     }
+    // Also when that early close is still waiting for the store.
+    for round in 0..60 {
+        let file = File::create(mount.path("name")).unwrap();
+        file.write_all_at(&bytes(round, 30_000), 0).unwrap();
+        let early = file.try_clone().unwrap();
+        let closing = std::thread::spawn(move || close(early));
+        assert_eq!(errno(file.write_at(b"x", 1 << 30)), EFBIG);
+        assert_eq!(errno(close(file)), EFBIG);
+        let _either = closing.join().unwrap();
+        eventually("the name is gone", || !mount.path("name").exists());
+    }
+    mount.assert_blocks(&[]);
 }
 
 fn an_open_file_can_be_renamed(backend: &'static str) {
@@ -698,6 +710,7 @@ fn a_failed_change_leaves_the_store_as_it_was(backend: &'static str) {
     let mount = bench.mount_with(&["--max-block-size", "1MiB"]);
     let content = bytes(1, 1000);
     put(mount.path("name"), &content).unwrap();
+    eventually("the first handle has ended", || mount.stats()["gauges"]["open_handles"] == 1);
     let file = OpenOptions::new().append(true).open(mount.path("name")).unwrap();
     (&file).write_all(&bytes(2, 1_000_000)).unwrap();
     assert_eq!(errno((&file).write_all(&bytes(2, 100_000))), EFBIG);

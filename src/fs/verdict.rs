@@ -72,19 +72,20 @@ impl Shared {
         done: Done,
     ) {
         let mut state = writer.state.lock();
-        if let Some(error) = state.refused.clone() {
-            drop(state);
-            self.take_back_of(subject, writer);
-            return done(Err(error));
-        }
         if state.committing {
-            // Bytes that came meanwhile are not in that commit: they are judged when it has ended.
+            // Bytes that came meanwhile are not in that commit: they are judged when it has ended. If
+            // one was refused meanwhile, what the commit makes can be taken back only then.
             let (shared, subject, again) = (Arc::clone(self), subject.clone(), Arc::clone(writer));
             state.waiting.push(Box::new(move |result| match result {
                 Ok(()) => shared.judge(&subject, &again, occasion, done),
                 Err(error) => done(Err(error)),
             }));
             return;
+        }
+        if let Some(error) = state.refused.clone() {
+            drop(state);
+            self.take_back_of(subject, writer);
+            return done(Err(error));
         }
         let Some(target) = self.due(subject, &state, occasion) else {
             drop(state);
