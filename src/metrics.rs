@@ -34,6 +34,8 @@ pub enum Count {
     Panics,
     /// Files whose last bytes came through a mapping after the last close and could not be stored.
     MappedWritesLost,
+    /// Temporary files that were closed, never renamed, and dropped.
+    LeftoversDropped,
 }
 
 impl Count {
@@ -51,6 +53,7 @@ impl Count {
         (Count::Refusals, "refusals", "Requests refused with an error"),
         (Count::Panics, "panics", "Panics caught in a request"),
         (Count::MappedWritesLost, "mapped_writes_lost", "Mapped writes after the last close that were lost"),
+        (Count::LeftoversDropped, "leftovers_dropped", "Temporary files closed, never renamed and dropped"),
     ];
 }
 

@@ -29,6 +29,7 @@ fn main() {
         a_waiting_writer_goes_on_when_another_closes,
         a_sparse_writer_beyond_the_cap_is_refused,
         more_waiting_writers_than_there_may_be_are_refused_at_once,
+        temporary_files_that_nobody_renames_are_dropped,
     ];
     let files_only = vec!["file"];
     rows::main(&[
@@ -267,11 +268,13 @@ fn the_memory_backend_keeps_its_limit(backend: &'static str) {
     mount.assert_blocks(&stored.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
-/// A temporary file that holds this many bytes of staging until it is removed. (Under another name
-/// its bytes are stored as soon as any descriptor of it is closed, and a program that another test
+/// A temporary file that holds this many bytes of staging while it is open. (Under another name its
+/// bytes are stored as soon as any descriptor of it is closed, and a program that another test
 /// starts at this moment inherits one.)
-fn stage(mount: &Mounted, name: &str, length: usize) {
-    put(mount.path(name), &bytes(9, length)).unwrap();
+fn stage(mount: &Mounted, name: &str, length: usize) -> File {
+    let file = File::create(mount.path(name)).unwrap();
+    file.write_all_at(&bytes(9, length), 0).unwrap();
+    file
 }
 
 fn a_writer_beyond_the_staging_cap_waits_and_is_refused(backend: &'static str) {
@@ -279,8 +282,8 @@ fn a_writer_beyond_the_staging_cap_waits_and_is_refused(backend: &'static str) {
     // it a writer waits a bounded time, then gets ENOMEM.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-staging", "2MiB"]);
-    stage(&mount, ".one.tmp", 1 << 20);
-    stage(&mount, ".two.tmp", (1 << 20) - 4096);
+    let one = stage(&mount, ".one.tmp", 1 << 20);
+    let _two = stage(&mount, ".two.tmp", (1 << 20) - 4096);
     let (small, cid) = (bytes(3, 100), cid_of(&bytes(3, 100)));
     let beyond = File::create(mount.path("three")).unwrap();
     thread::scope(|scope| {
@@ -298,6 +301,7 @@ fn a_writer_beyond_the_staging_cap_waits_and_is_refused(backend: &'static str) {
     assert!(mount.errors().contains("--max-staging"), "{}", mount.errors());
     eventually("nothing is left of it", || !mount.path("three").exists());
     fs::remove_file(mount.path(".one.tmp")).unwrap();
+    close(one).unwrap();
     put(mount.path("three"), &bytes(3, 1 << 20)).expect("there is room again");
     fs::rename(mount.path(".two.tmp"), mount.path("two")).unwrap();
     assert_eq!(mount.ls().len(), 2);
@@ -320,7 +324,7 @@ fn a_waiting_writer_goes_on_when_another_closes(backend: &'static str) {
         }
     });
     assert_eq!(mount.ls().len(), 6);
-    stage(&mount, ".held.tmp", 1_900_000);
+    let _held = stage(&mount, ".held.tmp", 1_900_000);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| put(mount.path(cid_of(&content(7))), &content(7)));
         eventually("it waits", || fs::metadata(mount.path(cid_of(&content(7)))).is_ok());
@@ -350,7 +354,7 @@ fn more_waiting_writers_than_there_may_be_are_refused_at_once(backend: &'static 
     // Memory is bounded: so is the number of writers that wait for it.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-staging", "1MiB"]);
-    stage(&mount, ".held.tmp", 1_000_000);
+    let _held = stage(&mount, ".held.tmp", 1_000_000);
     thread::scope(|scope| {
         for n in 0..48 {
             let mount = &mount;
@@ -363,4 +367,29 @@ fn more_waiting_writers_than_there_may_be_are_refused_at_once(backend: &'static 
     });
     mount.assert_blocks(&[]);
     eventually("no other name is left", || mount.stats()["gauges"]["names"] == 1);
+}
+
+fn temporary_files_that_nobody_renames_are_dropped(backend: &'static str) {
+    // R7: closed staging that nobody renames is dropped, oldest first, when half the staging cap is
+    // taken; logged and counted.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-staging", "4MiB"]);
+    let name = |n: u64| format!(".{n}.tmp");
+    for n in 0..12 {
+        put(mount.path(name(n)), &bytes(n, 700_000)).unwrap();
+    }
+    eventually("the older ones are gone", || mount.count("leftovers_dropped") >= 9);
+    assert!(mount.log().contains(".0.tmp"), "{}", mount.log());
+    assert!((0..9).all(|n| !mount.path(name(n)).exists()), "oldest first");
+    for n in 10..12 {
+        assert!(fs::read(mount.path(name(n))).unwrap() == bytes(n, 700_000));
+        fs::rename(mount.path(name(n)), mount.path(cid_of(&bytes(n, 700_000)))).unwrap();
+    }
+    // One that is larger than half the cap is still there for who has just closed it.
+    for n in 20..24 {
+        put(mount.path(name(n)), &bytes(n, 2_097_152)).unwrap();
+        fs::rename(mount.path(name(n)), mount.path(cid_of(&bytes(n, 2_097_152)))).unwrap();
+    }
+    assert_eq!(mount.ls().len(), 6);
+    assert_eq!(mount.count("panics"), 0);
 }

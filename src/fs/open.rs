@@ -50,6 +50,7 @@ impl Shared {
             return Err(Error::NotPermitted { what: "nothing can be created in the control directory" });
         }
         self.check_change(caller)?;
+        self.drop_leftovers();
         let meaning = self.meaning(name)?;
         let exists = !matches!(meaning, Meaning::Absent(_) | Meaning::Plain(None));
         if exists && intent.exclusive {
@@ -264,6 +265,7 @@ impl Shared {
             state.writers += u32::from(intent.write);
             alone
         };
+        tables.leftovers.forget(file.ino);
         if let Some(writer) = file.shared_writer()
             && intent.write
             && file.temporary() != Some(true)

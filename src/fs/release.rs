@@ -4,6 +4,7 @@
 //! a mapping after the last close.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::warn;
 
@@ -103,6 +104,12 @@ impl Shared {
             } else if file.state.lock().name.is_none() {
                 writer.discard();
             }
+        }
+        if last && temporary && writer.len() > 0 && writer.stored_key().is_none() {
+            tables.leftovers.closed(file, writer.len(), Instant::now());
+            drop(writer);
+            drop(tables);
+            self.drop_leftovers();
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Names of blocks are given by their bytes and cannot be changed.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use tracing::warn;
@@ -98,7 +99,6 @@ impl Shared {
 
     /// The name becomes another: what was only staged under a temporary one is stored first.
     fn rename_to_plain(self: &Arc<Self>, rename: Rename, done: Done) {
-        use std::os::unix::ffi::OsStrExt;
         if is_temporary(rename.to.as_bytes()) {
             return done(self.move_name(&rename));
         }
@@ -139,6 +139,9 @@ impl Shared {
             {
                 writer.state.lock().discard();
             }
+        }
+        if !is_temporary(rename.to.as_bytes()) {
+            tables.leftovers.forget(rename.file.ino);
         }
         rename.file.state.lock().name = Some(rename.to.clone());
         tables.names.insert(rename.to.clone(), Arc::clone(&rename.file));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::claims::Claims;
 use super::file::File;
+use super::leftovers::Leftovers;
 use crate::block::Key;
 
 /// Most names that are no CIDs.
@@ -23,6 +24,8 @@ pub struct Tables {
     pub staged: HashMap<Key, Arc<File>>,
     /// Who may take back what.
     pub claims: Claims,
+    /// Temporary files that wait to be renamed.
+    pub leftovers: Leftovers,
     aliases: HashMap<Key, u32>,
 }
 
@@ -60,6 +63,7 @@ impl Tables {
         if self.names.get(name).is_some_and(|found| Arc::ptr_eq(found, file)) {
             self.names.remove(name);
         }
+        self.leftovers.forget(file.ino);
         let alias_of = {
             let mut state = file.state.lock();
             state.name = None;
