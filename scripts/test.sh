@@ -29,9 +29,6 @@ case ${1:-} in
     *) misuse "unknown argument: $1" ;;
 esac
 
-# Tests wait for processes and disks more than they compute.
-test_threads=$(($(nproc) * 2))
-
 # A directory of this run alone, and a variable that every process of the tests inherits: what is
 # left behind is told apart from what was there before, and from other runs.
 work=$(mktemp -d "${TMPDIR:-/tmp}/ipfs-persist-mount-test.XXXXXX")
@@ -135,7 +132,7 @@ tools() {
 }
 
 run_tests() {
-    alone env "$mark" TMPDIR="$work/tmp" cargo test --release --locked --no-fail-fast -- --test-threads "$test_threads"
+    alone env "$mark" TMPDIR="$work/tmp" cargo test --release --locked --no-fail-fast
 }
 
 nothing_left() {

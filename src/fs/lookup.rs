@@ -42,8 +42,12 @@ impl Shared {
             return Ok(Meaning::Block(cid, attr));
         }
         let staged = self.tables.lock().staged.get(cid.key()).cloned();
-        Ok(match staged {
-            Some(file) => Meaning::Staged(cid, file),
+        if let Some(file) = staged {
+            return Ok(Meaning::Staged(cid, file));
+        }
+        // What was staged at the first look may have been stored since.
+        Ok(match self.block_attr(cid.key())? {
+            Some(attr) => Meaning::Block(cid, attr),
             None => Meaning::Absent(cid),
         })
     }

@@ -14,10 +14,13 @@ macro_rules! cases {
     };
 }
 
-/// Runs each row: every case of it with every one of its backends. Mounts need /dev/fuse: without
-/// it nothing runs, loudly.
+/// Runs each row: every case of it with every one of its backends, one after the other unless asked
+/// otherwise. A case that is just starting a process has copies of all files of this program until
+/// that process has begun: it keeps the mounts of other cases busy and sends them closes that they
+/// did not make. Mounts need /dev/fuse: without it nothing runs, loudly.
 pub fn main(rows: &[(Vec<&'static str>, &[Case])]) -> ! {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(1));
     let mut trials = Vec::new();
     for (backends, cases) in rows {
         for (backend, (name, case)) in backends.iter().flat_map(|b| cases.iter().map(move |case| (*b, *case)))
