@@ -140,6 +140,36 @@ fn store_and_mount_point_do_not_lie_in_each_other() {
     mounted.unmount();
 }
 
+/// Several starts once found the same free directory, and were mounted on top of each other.
+#[test]
+fn of_several_starts_on_one_directory_one_mounts() {
+    if !fuse_available() {
+        return;
+    }
+    let bench = Bench::new("file");
+    for round in 0..5 {
+        let mut starts: Vec<_> = (0..6)
+            .map(|number| {
+                let data = bench.path().join(format!("data-{round}-{number}"));
+                let mut command = program();
+                command.args(["--background", "--backend", "file", "--data-path"]).arg(data).arg(bench.mnt());
+                command
+                    .stdout(std::process::Stdio::null())
+                    .stderr(std::process::Stdio::null())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        let mut codes: Vec<_> =
+            starts.iter_mut().map(|start| common::wait_for(start).code().unwrap()).collect();
+        codes.sort_unstable();
+        let unmounted = run(program().arg("unmount").arg(bench.mnt()));
+        assert!(unmounted.status.success(), "{}", text(&unmounted));
+        assert_eq!(codes, [0, 5, 5, 5, 5, 5]);
+        assert!(!is_mounted(&bench.mnt()));
+    }
+}
+
 #[test]
 fn a_mount_that_is_not_ours_is_never_unmounted() {
     if !fuse_available() {

@@ -18,6 +18,7 @@ fn main() {
     let on_disk: &[rows::Case] = cases![
         too_little_free_space_is_refused_at_create,
         a_refusal_is_not_remembered,
+        a_data_directory_can_be_moved_while_it_is_mounted,
         a_write_is_refused_when_space_has_gone,
         on_a_full_disk_reads_and_deletes_work,
         a_rename_that_found_no_room_can_be_tried_again,
@@ -223,11 +224,26 @@ fn a_rename_that_found_no_room_can_be_tried_again(backend: &'static str) {
     }
 }
 
+fn a_data_directory_can_be_moved_while_it_is_mounted(backend: &'static str) {
+    // R12: the free space is that of the data directory's file system, wherever it has gone.
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    put(mount.path(cid_of(b"before")), b"before").unwrap();
+    fs::rename(bench.data(), bench.path().join("moved")).unwrap();
+    put(mount.path(cid_of(b"after")), b"after").unwrap();
+    assert!(nix::sys::statvfs::statvfs(&mount.mnt).unwrap().blocks_available() > 0);
+    mount.assert_blocks(&[&cid_of(b"before"), &cid_of(b"after")]);
+    mount.unmount();
+    fs::rename(bench.path().join("moved"), bench.data()).unwrap();
+    let mount = bench.mount();
+    mount.assert_blocks(&[&cid_of(b"before"), &cid_of(b"after")]);
+}
+
 fn too_few_inodes_are_refused(backend: &'static str) {
     // R12: free inodes likewise, for stores with one file per block.
     let Some(disk) = Disk::new(64, &["-N", "1400"]) else { return };
     let bench = Bench::new(backend);
-    let mount = mount_on(&bench, &disk, &["--min-free-space", "0"]);
+    let mount = mount_on(&bench, &disk, &["--min-free-space", "1MiB"]);
     let mut stored = Vec::new();
     let refused = loop {
         let content = bytes(stored.len() as u64, 10);

@@ -142,6 +142,41 @@ fn a_damaged_marker_is_never_taken_for_a_new_store() {
     }
 }
 
+/// A marker that was a link to /dev/zero was once read without end, and a pipe waited for.
+#[test]
+fn a_marker_that_is_no_small_file_is_damage() {
+    for backend in durable_backends().into_iter().filter(|_| fuse_available()) {
+        let (bench, name) = stored(backend);
+        let path = bench.data().join(MARKER);
+        let marker = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        symlink("/dev/zero", &path).unwrap();
+        refused(&bench, 4, &[MARKER], "backup", &[]);
+        fs::remove_file(&path).unwrap();
+        sh_ok(&bench.data(), &format!("mkfifo {MARKER}"));
+        let output = run(&mut bench.command(&[]));
+        assert_eq!(output.status.code(), Some(4), "{}", text(&output));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, marker).unwrap();
+        holds(&bench, &[], &[name]);
+    }
+}
+
+/// Under another sharding function every block was once silently absent.
+#[test]
+fn another_sharding_function_does_not_hide_the_blocks() {
+    if !fuse_available() {
+        return;
+    }
+    let (bench, name) = stored("file");
+    let path = bench.data().join("blocks/SHARDING");
+    let sharding = fs::read(&path).unwrap();
+    fs::write(&path, "/repo/flatfs/shard/v1/prefix/2\n").unwrap();
+    refused(&bench, 4, &["SHARDING", "prefix/2", "next-to-last/2"], "backup", &[]);
+    fs::write(&path, sharding).unwrap();
+    holds(&bench, &[], &[name]);
+}
+
 #[test]
 fn a_lost_marker_is_never_taken_for_a_new_store() {
     for backend in durable_backends().into_iter().filter(|_| fuse_available()) {

@@ -17,6 +17,9 @@ pub const FORMAT_VERSION: u32 = 1;
 /// The name of the marker in a data directory.
 pub const MARKER_NAME: &str = "ipfs-persist.json";
 
+/// A marker has a few hundred bytes.
+const MARKER_BYTES_MAX: u64 = 64 << 10;
+
 /// What the marker says, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
@@ -55,11 +58,16 @@ impl Marker {
             format_version: u32,
         }
         let path = data_path.join(MARKER_NAME);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
+        match std::fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() && found.len() <= MARKER_BYTES_MAX => {}
+            Ok(_) => {
+                let what = format!("{MARKER_NAME} is not the small regular file that it was made as");
+                return Err(Error::StoreDamaged { path: data_path.to_owned(), what });
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io_at("read", &path, error)),
-        };
+        }
+        let text = std::fs::read(&path).map_err(|error| Error::io_at("read", &path, error))?;
         let damaged = |why: serde_json::Error| Error::StoreDamaged {
             path: data_path.to_owned(),
             what: format!("{MARKER_NAME} cannot be read: {why}"),

@@ -3,6 +3,7 @@
 //! Invariant: the engine is owned here alone, and [`Blockstore::close`] is the only way to let go
 //! of it: background work ends first, then the engine closes, then the lock is released.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -68,11 +69,15 @@ impl Blockstore {
     /// [`Error::FormatNewer`], [`Error::StoreDamaged`], and what the system says.
     pub fn open(options: &StoreOptions, metrics: Arc<Metrics>) -> Result<Self> {
         let opened = data_dir::open(options)?;
-        let reserve = opened.data_path.clone().map(|path| Reserve {
-            path,
-            min_free_bytes: options.min_free_space_bytes,
-            file_per_block: opened.backend.file_per_block,
-        });
+        let reserve = match &opened.data_path {
+            Some(path) => Some(Reserve {
+                directory: File::open(path).map_err(|error| Error::io_at("open", path, error))?,
+                path: path.clone(),
+                min_free_bytes: options.min_free_space_bytes,
+                file_per_block: opened.backend.file_per_block,
+            }),
+            None => None,
+        };
         let info = StoreInfo {
             backend: opened.backend,
             data_path: opened.data_path,

@@ -117,7 +117,13 @@ fn system_call(source: &io::Error) -> Verdict {
             ExitCode::Failure,
             "check who owns that path and its permissions, or choose another with --data-path",
         ),
-        EROFS => (ExitCode::Failure, "that file system is read-only: mount the store with --read-only"),
+        EROFS => (
+            ExitCode::Failure,
+            "that file system is read-only: mount the store with --read-only, and keep other files elsewhere",
+        ),
+        ENOENT => (ExitCode::Failure, "check the path: that file or directory does not exist"),
+        ENOTDIR => (ExitCode::Failure, "check the path: a part of it is a file, not a directory"),
+        EISDIR => (ExitCode::Failure, "check the path: it is a directory, and a file is wanted"),
         EIO => (ExitCode::Failure, "check the disk: `dmesg` may say more"),
         _ => (ExitCode::Failure, ""),
     };

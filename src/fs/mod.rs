@@ -23,6 +23,7 @@ mod remove;
 mod rename;
 mod staging;
 mod tables;
+mod target;
 mod types;
 mod verdict;
 mod writer;

@@ -58,8 +58,14 @@ impl Shared {
         }
         match meaning {
             Meaning::Control => Err(Error::NotPermitted { what: "the control directory cannot be replaced" }),
-            // Stored since the kernel looked: it looks again, and opens it as it opens every block.
-            Meaning::Block(..) => Err(Error::Stale),
+            Meaning::Block(cid, attr) => {
+                let entry = self.block_entry(cid.key(), cid.form(), name, attr);
+                let opened = self.open_stored(entry.attr.ino, intent, caller);
+                if opened.is_err() {
+                    self.inodes.lock().forget(entry.attr.ino, 1);
+                }
+                Ok((entry, opened?))
+            }
             Meaning::Staged(_, file) | Meaning::Plain(Some(file)) => {
                 let opened = self.open_file(&file, intent, caller, false)?;
                 Ok((self.file_entry(&file), opened))
@@ -88,6 +94,18 @@ impl Shared {
                 self.open_created(&file, intent, caller)
             }
         }
+    }
+
+    /// Opens a block that was stored since the kernel looked for it.
+    fn open_stored(self: &Arc<Self>, ino: Ino, intent: OpenIntent, caller: Caller) -> Result<Opened> {
+        let opened = self.open(ino, intent, caller)?;
+        if opened.passthrough.is_none() {
+            return Ok(opened);
+        }
+        // The answer to a creation cannot say which file the other handles are read from, and the
+        // kernel refuses one that differs. Asked again it looks up, and opens.
+        self.release(opened.handle);
+        Err(Error::Stale)
     }
 
     fn check_room(&self) -> Result<()> {

@@ -86,12 +86,22 @@ impl Shared {
         }
         let unstored = writer.refused.is_some() || (writer.fresh && writer.len() > 0 && !temporary);
         if !per_handle && last_writer && unstored && !writer.committing {
-            // What could not be stored leaves no name behind.
             writer.refused = None;
             writer.discard();
-            let name = file.state.lock().name.clone();
-            if let Some(name) = name {
-                tables.detach(file, &name);
+            let (name, alias_of) = {
+                let state = file.state.lock();
+                (state.name.clone(), state.alias_of.clone())
+            };
+            let stored = alias_of.and_then(|key| Some((self.store.stat(&key).ok()??.size_bytes, key)));
+            match (stored, name) {
+                // It stands for what it did before the bytes that could not be stored.
+                (Some((size_bytes, key)), Some(_)) => {
+                    writer.restore(key, size_bytes);
+                    file.touch(size_bytes);
+                }
+                // What could not be stored leaves no name behind.
+                (None, Some(name)) => tables.detach(file, &name),
+                (_, None) => {}
             }
         }
         if last {

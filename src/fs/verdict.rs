@@ -11,8 +11,9 @@ use super::file::{File, Naming};
 use super::handle::{Open, Subject};
 use super::inode::Access;
 use super::tables::Tables;
+use super::target::Target;
 use super::types::{Done, Handle};
-use super::writer::{Content, Target, Writer, WriterState};
+use super::writer::{Content, Writer, WriterState};
 use crate::block::{Block, Cid, Key, digest_of};
 use crate::blockstore::Stored;
 use crate::metrics::Count;
@@ -123,6 +124,9 @@ impl Shared {
                 state.wrong = matches!(error, Error::Mismatch { .. } | Error::Differs { .. });
                 if state.wrong && !repeated {
                     self.metrics().add(Count::Mismatches, 1);
+                }
+                if !state.wrong {
+                    state.refuse_for_good(error.clone());
                 }
                 drop(state);
                 self.take_back_of(subject, writer);

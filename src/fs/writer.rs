@@ -11,8 +11,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::staging::Charge;
+use super::target::Target;
 use super::types::Done;
-use crate::block::{Block, Cid, CidOptions, Draft, Key};
+use crate::block::{Block, Cid, Draft, Key};
 use crate::blockstore::{Blockstore, OpenBlock};
 use crate::{Error, Result};
 
@@ -305,6 +306,11 @@ impl WriterState {
         }
     }
 
+    /// The content is a stored block again.
+    pub fn restore(&mut self, key: Key, size_bytes: u64) {
+        self.content = Content::Stored { key, size_bytes, open: None };
+    }
+
     /// Nobody has it open: nothing needs to be kept but what the content stands for.
     pub fn rest(&mut self) {
         if let Content::Stored { open, .. } = &mut self.content {
@@ -352,31 +358,6 @@ impl WriterState {
     fn all_bytes(&mut self, store: &Blockstore) -> Result<Bytes> {
         let length = usize::try_from(self.len()).unwrap_or(usize::MAX);
         self.read(0, length, store, Bytes::copy_from_slice)
-    }
-}
-
-/// What the bytes are to be.
-#[derive(Debug, Clone)]
-pub enum Target {
-    /// Exactly this block.
-    Cid(Cid),
-    /// Whatever block they are, under these options.
-    Any(CidOptions),
-}
-
-impl Target {
-    fn judge(&self, bytes: Bytes, mtime: SystemTime) -> Result<Block> {
-        match self {
-            Target::Cid(cid) => Block::verify(cid, bytes, mtime),
-            Target::Any(options) => Block::of(bytes, options, mtime),
-        }
-    }
-
-    fn judge_draft(&self, draft: Draft, mtime: SystemTime) -> Result<Block, Box<(Draft, Error)>> {
-        match self {
-            Target::Cid(cid) => draft.into_block(cid, mtime),
-            Target::Any(options) => draft.into_block_of(options, mtime),
-        }
     }
 }
 

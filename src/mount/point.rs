@@ -3,8 +3,11 @@
 //! Invariant: a mount that is not ours is never detached, and a mount of ours only when its daemon
 //! is dead; everything else that is in the way is refused with what to do about it.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::detach;
 use crate::sys::{self, MountEntry};
@@ -12,6 +15,11 @@ use crate::{Error, Result};
 
 /// How many dead mounts of ours are taken off one mount point before something else is suspected.
 const DEAD_MOUNTS_MAX: usize = 16;
+
+/// How long another start may take to mount on the same directory.
+const CLAIM_WAIT: Duration = Duration::from_secs(5);
+/// How often it is looked whether it has.
+const CLAIM_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Checks the directory at `path`, and returns it absolute and without symbolic links.
 ///
@@ -26,6 +34,30 @@ pub fn check(path: &Path, allow_non_empty: bool, data_path: Option<&Path>) -> Re
         check_data_path(&mount_point, data_path)?;
     }
     Ok(mount_point)
+}
+
+/// Claims a checked directory for the moment of mounting: of several starts at the same time only one
+/// mounts on it, and the others find that mount. The claim ends when the file is dropped.
+pub fn claim(mount_point: &Path, allow_non_empty: bool) -> Result<File> {
+    let failed = |source| Error::io_at("open", mount_point, source);
+    let directory = File::open(mount_point).map_err(failed)?;
+    let deadline = Instant::now() + CLAIM_WAIT;
+    loop {
+        match directory.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(CLAIM_POLL_INTERVAL),
+            Err(TryLockError::WouldBlock) => {
+                return Err(refuse(
+                    mount_point,
+                    "another process has locked it",
+                    "wait for that process to end",
+                ));
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+    }
+    clear_dead_mounts(mount_point, allow_non_empty)?;
+    Ok(directory)
 }
 
 fn refuse(path: &Path, why: impl Into<String>, hint: impl Into<String>) -> Error {

@@ -17,6 +17,7 @@ use super::detach::detach;
 use super::gate::Gate;
 use super::notifier::Notifier;
 use super::options::ServeOptions;
+use super::point;
 use crate::fs::Filesystem;
 use crate::sys::{self, MountEntry};
 use crate::{Error, Result};
@@ -70,7 +71,9 @@ fn start(gate: &Arc<Gate>, options: &ServeOptions, passthrough: bool) -> Result<
         // Nobody listens any more once the mount is going down.
         let _ = on_signal.send(Event::Signal(name, count));
     })?;
+    let claim = point::claim(&options.mount_point, options.allow_non_empty)?;
     let device = attach(options)?;
+    drop(claim);
     let mount = sys::find(&options.mount_point)?;
     match start_session(gate, options, passthrough, device, sender) {
         Ok(()) => Ok(Running { events, mount, _signals: signals }),

@@ -26,4 +26,4 @@ pub use process::{
     boot_id, effective_ids, may_write, raise_nofile_limit, real_ids, set_umask, start_time, wait_for_exit,
 };
 pub use signals::{SignalListener, listen};
-pub use space::{Space, space_of};
+pub use space::{Space, space_of, space_of_open};

@@ -1,8 +1,9 @@
 //! How much room a file system has.
 
+use std::fs::File;
 use std::path::Path;
 
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::{Statvfs, fstatvfs, statvfs};
 
 use crate::{Error, Result};
 
@@ -24,20 +25,29 @@ pub struct Space {
 
 /// Asks the file system that holds `path`, which must exist.
 pub fn space_of(path: &Path) -> Result<Space> {
-    let stat = statvfs(path).map_err(|errno| Error::io_at("statvfs", path, errno.into()))?;
+    statvfs(path).map(|stat| of(&stat)).map_err(|errno| Error::io_at("statvfs", path, errno.into()))
+}
+
+/// Asks the file system that holds an open file or directory, wherever it has been moved to; `path`
+/// is for the message.
+pub fn space_of_open(file: &File, path: &Path) -> Result<Space> {
+    fstatvfs(file).map(|stat| of(&stat)).map_err(|errno| Error::io_at("statvfs", path, errno.into()))
+}
+
+fn of(stat: &Statvfs) -> Space {
     let unit = match stat.fragment_size() {
         0 => stat.block_size(),
         bytes => bytes,
     };
     let for_root = stat.blocks_free().saturating_sub(stat.blocks_available());
     let inodes_for_root = stat.files_free().saturating_sub(stat.files_available());
-    Ok(Space {
+    Space {
         total_bytes: stat.blocks().saturating_sub(for_root).saturating_mul(unit),
         free_bytes: stat.blocks_available().saturating_mul(unit),
         total_inodes: stat.files().saturating_sub(inodes_for_root),
         free_inodes: stat.files_available(),
         block_bytes: unit,
-    })
+    }
 }
 
 #[cfg(test)]

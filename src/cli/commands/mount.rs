@@ -21,6 +21,11 @@ const UMASK: u32 = 0o077;
 pub(in crate::cli) fn run(args: MountArgs, quiet: bool) -> Result<ExitCode> {
     warn_of_refused_options(&args);
     let mut config = MountConfig::new(args)?;
+    if config.fs.staging_bytes_max < config.fs.block_bytes_max {
+        tracing::warn!(
+            "--max-staging is smaller than --max-block-size: larger blocks than that cannot be written"
+        );
+    }
     sys::set_umask(UMASK);
     check_mount_point(&mut config)?;
     if !quiet {

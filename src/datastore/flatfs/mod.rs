@@ -89,7 +89,19 @@ impl FlatFs {
             create: request.create && !request.read_only,
             read_only: request.read_only,
         };
-        Ok(Box::new(Self::open_with(options)?))
+        let engine = Self::open_with(options)?;
+        // Under another function all blocks would seem to be gone.
+        if engine.sharding != Sharding::DEFAULT {
+            return Err(Error::StoreDamaged {
+                path: request.path.clone(),
+                what: format!(
+                    "its SHARDING file says {}, and it was made with {}",
+                    engine.sharding,
+                    Sharding::DEFAULT
+                ),
+            });
+        }
+        Ok(Box::new(engine))
     }
 
     /// Opens a flatfs directory.
