@@ -3,11 +3,13 @@
 //! Invariant: a directory with a `SHARDING` file is a complete store; one that was being made when
 //! the machine stopped has none, and is made again.
 
+use std::ffi::CString;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
+use super::place::{is_block_file, key_of_file};
 use super::sharding::Sharding;
 use crate::sys::files::Dir;
 use crate::{Error, Result};
@@ -82,6 +84,25 @@ fn state_of(path: &Path) -> Result<State> {
         }
     }
     Ok(State::Empty)
+}
+
+/// Whether the first block that is found lies where this function would not put it.
+pub(super) fn is_misplaced(path: &Path, sharding: Sharding) -> Result<bool> {
+    let read_dir = |path: &Path| fs::read_dir(path).map_err(|error| Error::io_at("list", path, error));
+    for shard in read_dir(path)? {
+        let shard = shard.map_err(|error| Error::io_at("list", path, error))?;
+        if shard.file_name().as_encoded_bytes().starts_with(b".") || !shard.path().is_dir() {
+            continue;
+        }
+        for file in read_dir(&shard.path())?.filter_map(io::Result::ok) {
+            let name = CString::new(file.file_name().into_encoded_bytes()).unwrap_or_default();
+            if is_block_file(&name) {
+                let shard = shard.file_name();
+                return Ok(key_of_file(sharding, &shard.to_string_lossy(), &name).is_none());
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Makes an empty store with the default sharding; `SHARDING` gets its name last.

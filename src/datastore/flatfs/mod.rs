@@ -90,16 +90,10 @@ impl FlatFs {
             read_only: request.read_only,
         };
         let engine = Self::open_with(options)?;
-        // Under another function all blocks would seem to be gone.
-        if engine.sharding != Sharding::DEFAULT {
-            return Err(Error::StoreDamaged {
-                path: request.path.clone(),
-                what: format!(
-                    "its SHARDING file says {}, and it was made with {}",
-                    engine.sharding,
-                    Sharding::DEFAULT
-                ),
-            });
+        // With another function than it was made with, all blocks would seem to be gone.
+        if engine.sharding != Sharding::DEFAULT && layout::is_misplaced(&request.path, engine.sharding)? {
+            let what = format!("its SHARDING file says {}, and its blocks do not lie so", engine.sharding);
+            return Err(Error::StoreDamaged { path: request.path.clone(), what });
         }
         Ok(Box::new(engine))
     }

@@ -41,6 +41,11 @@ impl Place {
     }
 }
 
+/// Whether a file name is one that blocks have, whatever the sharding.
+pub(super) fn is_block_file(name: &CStr) -> bool {
+    name.to_bytes().ends_with(EXTENSION.as_bytes())
+}
+
 /// The key of a file name in a shard's directory; `None` unless it is exactly the name that
 /// the engine gives a block there.
 pub(super) fn key_of_file(sharding: Sharding, shard: &str, name: &CStr) -> Option<Key> {
