@@ -109,15 +109,25 @@ fn examples() -> Vec<(&'static str, Error)> {
 }
 
 /// Errors of the system that have a hint of their own, and one that has none.
-const SYSTEM_ERRORS: &[i32] =
-    &[libc::ENOSPC, libc::EDQUOT, libc::EACCES, libc::EPERM, libc::EROFS, libc::EIO, libc::ENOENT];
+const SYSTEM_ERRORS: &[i32] = &[
+    libc::ENOSPC,
+    libc::EDQUOT,
+    libc::EACCES,
+    libc::EPERM,
+    libc::EROFS,
+    libc::EIO,
+    libc::ENOENT,
+    libc::ENOTDIR,
+    libc::EISDIR,
+    libc::EMFILE,
+];
 
 fn name_of(errno: i32) -> &'static str {
     macro_rules! names {
         ($($name:ident)*) => { [$((libc::$name, stringify!($name))),*] };
     }
     let names = names!(EACCES EBADMSG EBUSY EDQUOT EEXIST EFBIG EINVAL EIO ENAMETOOLONG ENODEV ENOENT ENOMEM
-        ENOSPC EOPNOTSUPP EPERM EROFS ESTALE);
+        EISDIR EMFILE ENOSPC ENOTDIR EOPNOTSUPP EPERM EROFS ESTALE);
     names.iter().find(|(number, _)| *number == errno).unwrap_or_else(|| panic!("errno {errno}")).1
 }
 
@@ -187,7 +197,7 @@ fn messages_and_hints_are_single_lines_that_say_something() {
         assert!(!verdict.hint.contains('\n'), "{name}: {}", verdict.hint);
         // Debug output is not for people.
         assert!(!message.contains(name) && !message.contains("{ "), "{name}: {message}");
-        let says_it_itself = ["NotPermitted", "InvalidRequest", "NotSupported", "Io"].contains(&name);
+        let says_it_itself = ["NotPermitted", "InvalidRequest", "NotSupported"].contains(&name);
         assert_eq!(verdict.hint.is_empty(), says_it_itself, "{name}: {}", verdict.hint);
     }
 }
