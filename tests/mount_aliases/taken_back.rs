@@ -1,0 +1,190 @@
+//! What is stored only for a while, and what is refused.
+
+use super::*;
+
+pub fn temporary_names_store_nothing(backend: &'static str) {
+    // R7: temporary names are plain staging and store nothing until they are renamed.
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    for name in [".photo.jpg.aB3xY9", ".notes.swp", ".notes.swx", ".data.tmp"] {
+        put(mount.path(name), name.as_bytes()).unwrap();
+        assert_eq!(fs::read(mount.path(name)).unwrap(), name.as_bytes());
+        assert_eq!(errno(fs::read_link(mount.path(".ipfs-persist/names").join(name))), ENOENT);
+        mount.assert_blocks(&[]);
+        put(mount.path(name), b"again").unwrap();
+        assert_eq!(fs::read(mount.path(name)).unwrap(), b"again");
+        fs::remove_file(mount.path(name)).unwrap();
+        mount.assert_blocks(&[]);
+    }
+    assert_eq!(mount.stats()["gauges"]["staged_bytes"], 0, "removed staging is given back");
+    put(mount.path(".data.tmp"), b"final").unwrap();
+    fs::rename(mount.path(".data.tmp"), mount.path(".other.tmp")).unwrap();
+    mount.assert_blocks(&[]);
+    fs::rename(mount.path(".other.tmp"), mount.path("data")).unwrap();
+    mount.assert_blocks(&[&cid_of(b"final")]);
+    assert_eq!(mount.alias("data").unwrap(), cid_of(b"final"));
+    assert_eq!(mount.stats()["gauges"]["staged_bytes"], 0);
+    for name in [".env.sample", ".hidden", "notes.swp", "x.tmp"] {
+        put(mount.path(name), name.as_bytes()).unwrap();
+        assert_eq!(mount.alias(name).unwrap(), cid_of(name.as_bytes()), "{name} is no temporary name");
+    }
+}
+
+pub fn a_synced_temporary_file_is_stored_until_it_is_removed(backend: &'static str) {
+    // R7: an fsync on one stores its bytes as a block, for fsync promises; when the name is removed
+    // that block goes too, unless somebody else has stored it meanwhile (vim syncs its swap file).
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    let sync = |name: &str, content: &[u8]| {
+        let file = File::create(mount.path(name)).unwrap();
+        (&file).write_all(content).unwrap();
+        file.sync_all().unwrap();
+        close(file).unwrap();
+    };
+    let cid = cid_of(b"swap");
+    sync(".notes.swp", b"swap");
+    mount.assert_blocks(&[&cid]);
+    fs::remove_file(mount.path(".notes.swp")).unwrap();
+    mount.assert_blocks(&[]);
+    // Written and synced several times through one descriptor: only the last state is there.
+    let file = File::create(mount.path(".notes.swp")).unwrap();
+    for n in 0..5u64 {
+        file.write_all_at(b"swapping", n * 8).unwrap();
+        file.sync_all().unwrap();
+        assert_eq!(mount.ls().len(), 1);
+    }
+    fs::remove_file(mount.path(".notes.swp")).unwrap();
+    close(file).unwrap();
+    mount.assert_blocks(&[]);
+    // Somebody else has stored it meanwhile, or before.
+    for before in [true, false] {
+        let store = || put(mount.path(&cid), b"swap").unwrap();
+        if before {
+            store();
+        }
+        sync(".notes.swp", b"swap");
+        if !before {
+            store();
+        }
+        fs::remove_file(mount.path(".notes.swp")).unwrap();
+        mount.assert_blocks(&[&cid]);
+        fs::remove_file(mount.path(&cid)).unwrap();
+    }
+    sync(".notes.swp", b"swap");
+    put(mount.path("name"), b"swap").unwrap();
+    fs::remove_file(mount.path(".notes.swp")).unwrap();
+    assert_eq!(fs::read(mount.path("name")).unwrap(), b"swap");
+    mount.assert_blocks(&[&cid]);
+    // Renamed, the block stays.
+    sync(".data.tmp", b"data");
+    fs::rename(mount.path(".data.tmp"), mount.path("data")).unwrap();
+    fs::remove_file(mount.path("data")).unwrap();
+    mount.assert_blocks(&[&cid, &cid_of(b"data")]);
+    sync(".data.tmp", b"more");
+    fs::rename(mount.path(".data.tmp"), mount.path(cid_of(b"more"))).unwrap();
+    mount.assert_blocks(&[&cid, &cid_of(b"data"), &cid_of(b"more")]);
+}
+
+pub fn a_prefix_at_an_early_close_does_not_stay(backend: &'static str) {
+    // R7: if a handle commits a prefix at an early close and then a longer content, the first block
+    // does not stay behind if this handle made it.
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    let (a, b) = (bytes(1, 5000), bytes(2, 700));
+    fs::write(bench.path().join("a"), &a).unwrap();
+    fs::write(bench.path().join("b"), &b).unwrap();
+    let both = cid_of(&[&a[..], &b].concat());
+    sh_ok(&mount.mnt, "(cat ../a; cat ../b) > name");
+    mount.assert_blocks(&[&both]);
+    assert_eq!(mount.alias("name").unwrap(), both);
+    // Somebody else had stored it before, or stores it meanwhile.
+    fs::remove_file(mount.path("name")).unwrap();
+    fs::remove_file(mount.path(&both)).unwrap();
+    sh_ok(&mount.mnt, &format!("cp ../a {0}; (cat ../a; cat ../b) > name; rm name {0} {both}", cid_of(&a)));
+    mount.assert_blocks(&[]);
+    sh_ok(&mount.mnt, &format!("(cat ../a; cp ../a {}; cat ../b) > name", cid_of(&a)));
+    mount.assert_blocks(&[&both, &cid_of(&a)]);
+    sh_ok(&mount.mnt, &format!("rm name; rm {both}; rm {}", cid_of(&a)));
+    sh_ok(&mount.mnt, "(cat ../a; cp ../a other; cat ../b) > name");
+    mount.assert_blocks(&[&both, &cid_of(&a)]);
+    assert!(fs::read(mount.path("other")).unwrap() == a);
+}
+
+pub fn a_prefix_goes_when_a_later_write_is_refused(backend: &'static str) {
+    // R7: nor when a later write of the handle is refused.
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    for name in ["name", &cid_of(b"prefix")] {
+        let file = File::create(mount.path(name)).unwrap();
+        file.write_all_at(b"prefix", 0).unwrap();
+        close(file.try_clone().unwrap()).unwrap();
+        mount.assert_blocks(&[&cid_of(b"prefix")]);
+        assert_eq!(errno(file.write_at(b"x", 1 << 30)), EFBIG);
+        assert_eq!(errno(close(file)), EFBIG);
+        eventually("the name is gone", || !mount.path(name).exists());
+        mount.assert_blocks(&[]);
+    }
+    // Also when that early close is still waiting for the store.
+    for round in 0..60 {
+        let file = File::create(mount.path("name")).unwrap();
+        file.write_all_at(&bytes(round, 30_000), 0).unwrap();
+        let early = file.try_clone().unwrap();
+        let closing = std::thread::spawn(move || close(early));
+        assert_eq!(errno(file.write_at(b"x", 1 << 30)), EFBIG);
+        assert_eq!(errno(close(file)), EFBIG);
+        let _either = closing.join().unwrap();
+        eventually("the name is gone", || !mount.path("name").exists());
+    }
+    mount.assert_blocks(&[]);
+}
+
+pub fn a_refused_edit_leaves_the_name_as_it_was(backend: &'static str) {
+    // R8: a handle that was refused a write stores nothing. An alias that was appended to in vain
+    // was once gone with the refused bytes.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-block-size", "64KiB"]);
+    let content = bytes(1, 50_000);
+    put(mount.path("log"), &content).unwrap();
+    let mut file = File::options().append(true).open(mount.path("log")).unwrap();
+    assert_eq!(errno(file.write_all(&bytes(2, 50_000))), EFBIG);
+    assert_eq!(errno(close(file)), EFBIG);
+    let file = File::options().write(true).open(mount.path("log")).unwrap();
+    file.write_all_at(b"edited", 10).unwrap();
+    assert_eq!(errno(file.write_all_at(b"too far", 65_530)), EFBIG);
+    assert_eq!(errno(close(file)), EFBIG);
+    eventually("the handles have gone", || mount.stats()["gauges"]["staged_bytes"] == 0);
+    assert!(fs::read(mount.path("log")).unwrap() == content);
+    assert_eq!(fs::metadata(mount.path("log")).unwrap().len(), 50_000);
+    assert_eq!(mount.alias("log").unwrap(), cid_of(&content));
+    mount.assert_blocks(&[&cid_of(&content)]);
+    // A name that had nothing to go back to leaves nothing behind.
+    assert_eq!(errno(put(mount.path("new"), &bytes(3, 70_000))), EFBIG);
+    eventually("the name is gone", || !mount.path("new").exists());
+}
+
+pub fn bytes_that_no_cid_can_have_leave_no_name(backend: &'static str) {
+    // R8, as for other refusals: an identity CID holds at most 128 bytes.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--cid-hash", "identity"]);
+    assert_eq!(errno(put(mount.path("long"), &bytes(1, 1000))), EINVAL);
+    eventually("the name is gone", || !mount.path("long").exists());
+    put(mount.path("short"), b"short").unwrap();
+    assert_eq!(fs::read(mount.path("short")).unwrap(), b"short");
+}
+
+pub fn a_failed_change_leaves_the_store_as_it_was(backend: &'static str) {
+    // R8: a handle that was refused a write stores nothing; R7: the old block stays.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-block-size", "1MiB"]);
+    let content = bytes(1, 1000);
+    put(mount.path("name"), &content).unwrap();
+    eventually("the first handle has ended", || mount.stats()["gauges"]["open_handles"] == 0);
+    let file = OpenOptions::new().append(true).open(mount.path("name")).unwrap();
+    (&file).write_all(&bytes(2, 1_000_000)).unwrap();
+    assert_eq!(errno((&file).write_all(&bytes(2, 100_000))), EFBIG);
+    assert_eq!(errno(close(file)), EFBIG);
+    mount.assert_blocks(&[&cid_of(&content)]);
+    eventually("its memory is given back", || mount.stats()["gauges"]["staged_bytes"] == 0);
+    put(mount.path("name"), b"works again").unwrap();
+    assert_eq!(fs::read(mount.path("name")).unwrap(), b"works again");
+}

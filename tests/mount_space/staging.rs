@@ -1,0 +1,129 @@
+//! Memory for what is not stored yet.
+
+use super::*;
+
+/// A temporary file that holds this many bytes of staging while it is open. (Under another name its
+/// bytes are stored as soon as any descriptor of it is closed, and a program that another test
+/// starts at this moment inherits one.)
+pub fn stage(mount: &Mounted, name: &str, length: usize) -> File {
+    let file = File::create(mount.path(name)).unwrap();
+    file.write_all_at(&bytes(9, length), 0).unwrap();
+    file
+}
+
+pub fn a_writer_beyond_the_staging_cap_waits_and_is_refused(backend: &'static str) {
+    // Memory is bounded: bytes staged by all writers together are capped (`--max-staging`); beyond
+    // it a writer waits a bounded time, then gets ENOMEM.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-staging", "2MiB"]);
+    let one = stage(&mount, ".one.tmp", 1 << 20);
+    let _two = stage(&mount, ".two.tmp", (1 << 20) - 4096);
+    let (small, cid) = (bytes(3, 100), cid_of(&bytes(3, 100)));
+    let beyond = File::create(mount.path("three")).unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| errno(beyond.write_at(&bytes(3, 1 << 20), 0)));
+        // Others go on meanwhile.
+        for _ in 0..20 {
+            put(mount.path(&cid), &small).unwrap();
+            assert_eq!(fs::read(mount.path(&cid)).unwrap(), small);
+            fs::remove_file(mount.path(&cid)).unwrap();
+        }
+        assert!(mount.stats()["gauges"]["staged_bytes"].as_u64().unwrap() <= 2 << 20);
+        assert_eq!(waiting.join().unwrap(), ENOMEM);
+    });
+    assert_eq!(errno(close(beyond)), ENOMEM, "the handle was refused a write");
+    assert!(mount.errors().contains("--max-staging"), "{}", mount.errors());
+    eventually("nothing is left of it", || !mount.path("three").exists());
+    fs::remove_file(mount.path(".one.tmp")).unwrap();
+    close(one).unwrap();
+    put(mount.path("three"), &bytes(3, 1 << 20)).expect("there is room again");
+    fs::rename(mount.path(".two.tmp"), mount.path("two")).unwrap();
+    assert_eq!(mount.ls().len(), 2);
+}
+
+pub fn a_waiting_writer_goes_on_when_another_closes(backend: &'static str) {
+    // Memory is bounded: beyond the cap a writer waits; it goes on when there is room.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-staging", "2MiB"]);
+    let content = |n: u64| bytes(100 + n, 700_000);
+    // Each writer holds its first half while it waits for the second: the closes of some let others
+    // go on.
+    thread::scope(|scope| {
+        for n in 0..6 {
+            let (mount, content) = (&mount, content(n));
+            scope.spawn(move || {
+                put(mount.path(cid_of(&content)), &content).unwrap();
+                assert!(fs::read(mount.path(cid_of(&content))).unwrap() == content);
+            });
+        }
+    });
+    assert_eq!(mount.ls().len(), 6);
+    let _held = stage(&mount, ".held.tmp", 1_900_000);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| put(mount.path(cid_of(&content(7))), &content(7)));
+        eventually("it waits", || fs::metadata(mount.path(cid_of(&content(7)))).is_ok());
+        fs::rename(mount.path(".held.tmp"), mount.path("held")).unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+    assert!(fs::read(mount.path(cid_of(&content(7)))).unwrap() == content(7));
+    eventually("everything is given back", || mount.stats()["gauges"]["staged_bytes"] == 0);
+}
+
+pub fn a_sparse_writer_beyond_the_cap_is_refused(backend: &'static str) {
+    // Memory is bounded: a file is held whole, so one byte far from the start needs all before it.
+    // The wait for a single byte found room at once, and tried again without end.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-staging", "1MiB"]);
+    let file = File::create(mount.path("sparse")).unwrap();
+    assert_eq!(errno(file.write_at(b"x", 1_500_000)), ENOMEM);
+    assert_eq!(errno(close(file)), ENOMEM);
+    let file = File::create(mount.path("extended")).unwrap();
+    assert_eq!(errno(file.set_len(1_500_000)), ENOMEM);
+    file.write_all_at(b"small", 0).unwrap();
+    close(file).expect("a truncation that failed is no write");
+    mount.assert_blocks(&[&cid_of(b"small")]);
+}
+
+pub fn more_waiting_writers_than_there_may_be_are_refused_at_once(backend: &'static str) {
+    // Memory is bounded: so is the number of writers that wait for it.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-staging", "1MiB"]);
+    let _held = stage(&mount, ".held.tmp", 1_000_000);
+    thread::scope(|scope| {
+        for n in 0..48 {
+            let mount = &mount;
+            scope.spawn(move || {
+                let file = File::create(mount.path(format!("waiting-{n}"))).unwrap();
+                assert_eq!(errno(file.write_at(&bytes(n, 100_000), 0)), ENOMEM);
+                assert_eq!(errno(close(file)), ENOMEM);
+            });
+        }
+    });
+    mount.assert_blocks(&[]);
+    eventually("no other name is left", || mount.stats()["gauges"]["names"] == 1);
+}
+
+pub fn temporary_files_that_nobody_renames_are_dropped(backend: &'static str) {
+    // R7: closed staging that nobody renames is dropped, oldest first, when half the staging cap is
+    // taken; logged and counted.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-staging", "4MiB"]);
+    let name = |n: u64| format!(".{n}.tmp");
+    for n in 0..12 {
+        put(mount.path(name(n)), &bytes(n, 700_000)).unwrap();
+    }
+    eventually("the older ones are gone", || mount.count("leftovers_dropped") >= 9);
+    assert!(mount.log().contains(".0.tmp"), "{}", mount.log());
+    assert!((0..9).all(|n| !mount.path(name(n)).exists()), "oldest first");
+    for n in 10..12 {
+        assert!(fs::read(mount.path(name(n))).unwrap() == bytes(n, 700_000));
+        fs::rename(mount.path(name(n)), mount.path(cid_of(&bytes(n, 700_000)))).unwrap();
+    }
+    // One that is larger than half the cap is still there for who has just closed it.
+    for n in 20..24 {
+        put(mount.path(name(n)), &bytes(n, 2_097_152)).unwrap();
+        fs::rename(mount.path(name(n)), mount.path(cid_of(&bytes(n, 2_097_152)))).unwrap();
+    }
+    assert_eq!(mount.ls().len(), 6);
+    assert_eq!(mount.count("panics"), 0);
+}
