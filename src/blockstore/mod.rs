@@ -19,5 +19,6 @@ pub use commit::{Done, Stored};
 pub use marker::{FORMAT_VERSION, MARKER_NAME, Marker};
 pub use open_block::OpenBlock;
 pub use options::{StoreOptions, VerifyReads};
+pub use read_path::window;
 pub use reserve::FREE_INODES_MIN;
 pub use store::{Blockstore, StoreInfo};

@@ -25,6 +25,13 @@ thread_local! {
 /// Largest scratch buffer that a thread keeps between two reads.
 const SCRATCH_BYTES_MAX: usize = 4 << 20;
 
+/// What a read of `length` bytes at `offset` gives: as much of it as there is.
+pub fn window(bytes: &[u8], offset: u64, length: usize) -> &[u8] {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let end = start.saturating_add(length).min(bytes.len());
+    bytes.get(start..end).unwrap_or_default()
+}
+
 impl Blockstore {
     /// Opens a block for reading; `None` if it is absent. Its bytes have been checked as the
     /// mount's policy says.
@@ -157,11 +164,7 @@ impl Engine {
         with: impl FnOnce(&[u8]) -> R,
     ) -> Result<R> {
         match self.content(block)? {
-            Content::Bytes(bytes) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-                let end = start.saturating_add(length).min(bytes.len());
-                Ok(with(bytes.get(start..end).unwrap_or_default()))
-            }
+            Content::Bytes(bytes) => Ok(with(window(bytes, offset, length))),
             Content::File(file) => SCRATCH.with_borrow_mut(|scratch| {
                 if scratch.len() < length {
                     scratch.resize(length, 0);

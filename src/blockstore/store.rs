@@ -19,7 +19,7 @@ use super::reserve::Reserve;
 use super::syncer::Syncer;
 use super::verified_keys::VerifiedKeys;
 use super::{StoreOptions, VerifyReads};
-use crate::block::{Block, CidForm, Key, Meta};
+use crate::block::{Block, Key, Meta};
 use crate::datastore::{Backend, Datastore, ListedKey, MetaChange, Position, Sync};
 use crate::metrics::{Count, Metrics};
 use crate::sys::FileLock;
@@ -196,23 +196,10 @@ impl Blockstore {
 
     /// Changes the modification time of a stored block; `false` if it is not there.
     pub fn set_mtime(&self, key: &Key, mtime: SystemTime) -> Result<bool> {
-        self.set_meta(key, MetaChange { mtime: Some(mtime), cid_form: None })
-    }
-
-    /// Tells the CID form of a stored block for which none is known.
-    pub fn offer_form(&self, key: &Key, form: CidForm) -> Result<()> {
-        let known = self.stat(key)?.is_none_or(|meta| meta.cid_form != CidForm::Unknown);
-        if !known && form != CidForm::Unknown {
-            self.set_meta(key, MetaChange { mtime: None, cid_form: Some(form) })?;
-        }
-        Ok(())
-    }
-
-    fn set_meta(&self, key: &Key, change: MetaChange) -> Result<bool> {
         if self.engine.read_only {
             return Err(Error::ReadOnly);
         }
-        let found = self.engine.datastore.set_meta(key, change)?;
+        let found = self.engine.datastore.set_meta(key, MetaChange { mtime: Some(mtime), cid_form: None })?;
         self.syncer.wake();
         Ok(found)
     }

@@ -11,6 +11,7 @@ use super::staging::STAGING_WAIT;
 use super::types::{AttrChange, Caller, Done, Entry, Handle, Ino};
 use super::verdict::Occasion;
 use super::writer::Writer;
+use crate::blockstore::window;
 use crate::{Error, Result};
 
 impl Shared {
@@ -24,11 +25,7 @@ impl Shared {
     ) -> Result<R> {
         match &*self.handles.get(handle)? {
             Open::Block(_, block) => self.store.read_with(block, offset, length, with),
-            Open::Bytes(bytes) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-                let end = start.saturating_add(length).min(bytes.len());
-                Ok(with(bytes.get(start..end).unwrap_or_default()))
-            }
+            Open::Bytes(bytes) => Ok(with(window(bytes, offset, length))),
             Open::Writer(handle) => handle.writer.state.lock().read(offset, length, &self.store, with),
             Open::Directory(..) => {
                 Err(Error::InvalidRequest { what: "a directory cannot be read as a file" })

@@ -231,7 +231,6 @@ impl Shared {
                 match stored {
                     Stored::New => self.listing_changed(),
                     Stored::Healed => self.retire(key, Access::Any),
-                    Stored::Already if occasion == Occasion::Rename => self.settle_time(&block),
                     Stored::Already => {}
                 }
                 Ok(())
@@ -264,18 +263,6 @@ impl Shared {
         drop(block);
         done(answer.clone());
         waiting.into_iter().for_each(|waiting| waiting(answer.clone()));
-    }
-
-    /// A file has been renamed onto the CID of a block that was there already: its time counts, for
-    /// who renames it has set it first, as rsync does.
-    fn settle_time(&self, block: &Block) {
-        if block.key().is_identity() {
-            return;
-        }
-        match self.store.set_mtime(block.key(), block.meta().mtime) {
-            Ok(_) => self.block_gone(block.key()),
-            Err(error) => warn!(key = ?block.key(), %error, "the time of a block could not be set"),
-        }
     }
 
     fn settle_names(

@@ -14,7 +14,7 @@ use super::staging::Charge;
 use super::target::Target;
 use super::types::Done;
 use crate::block::{Block, Cid, Draft, Key};
-use crate::blockstore::{Blockstore, OpenBlock};
+use crate::blockstore::{Blockstore, OpenBlock, window};
 use crate::{Error, Result};
 
 /// A number that tells writers apart.
@@ -217,20 +217,15 @@ impl WriterState {
         store: &Blockstore,
         with: impl FnOnce(&[u8]) -> R,
     ) -> Result<R> {
-        let slice = |bytes: &[u8], with: &mut dyn FnMut(&[u8])| {
-            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-            let end = start.saturating_add(length).min(bytes.len());
-            with(bytes.get(start..end).unwrap_or_default());
-        };
         let mut with = Some(with);
         let mut answer = None;
         let mut once = |bytes: &[u8]| answer = with.take().map(|with| with(bytes));
         match &mut self.content {
             Content::Empty => once(&[]),
-            Content::Draft(draft) => slice(draft.bytes(), &mut once),
-            Content::Frozen(block) => slice(block.bytes(), &mut once),
-            Content::Rewrite { expected, length } => {
-                slice(expected.get(..*length).unwrap_or_default(), &mut once);
+            Content::Draft(draft) => once(window(draft.bytes(), offset, length)),
+            Content::Frozen(block) => once(window(block.bytes(), offset, length)),
+            Content::Rewrite { expected, length: written } => {
+                once(window(expected.get(..*written).unwrap_or_default(), offset, length));
             }
             Content::Stored { key, open, .. } => {
                 let block = opened(key, open, store)?;

@@ -235,6 +235,11 @@ pub fn a_rename_to_a_stored_cid_brings_its_time(backend: &'static str) {
     File::options().write(true).open(mount.path("incoming")).unwrap().set_modified(time).unwrap();
     fs::rename(mount.path("incoming"), mount.path(&cid)).unwrap();
     assert_eq!(fs::metadata(mount.path(&cid)).unwrap().modified().unwrap(), time);
+    // An ordinary name keeps its own time: the block that it comes to stand for keeps the one it has.
+    put(mount.path(".photo.tmp"), &content).unwrap();
+    fs::rename(mount.path(".photo.tmp"), mount.path("photo")).unwrap();
+    assert_ne!(fs::metadata(mount.path("photo")).unwrap().modified().unwrap(), time);
+    assert_eq!(fs::metadata(mount.path(&cid)).unwrap().modified().unwrap(), time);
     mount.assert_blocks(&[&cid]);
 }
 
