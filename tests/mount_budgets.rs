@@ -12,16 +12,13 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use common::{
     Bench, Disk, Mounted, backends, bytes, cid_of, durable_backends, fuse_available, run, text, wait_until,
 };
 use ipfs_persist_mount::block::{Block, CidOptions};
-use ipfs_persist_mount::blockstore::{Blockstore, StoreOptions};
-use ipfs_persist_mount::datastore::{OpenRequest, Sync, backend};
-use ipfs_persist_mount::metrics::Metrics;
+use ipfs_persist_mount::datastore::Sync;
 
 /// Requests that the kernel sends when it likes, and that nobody waits for.
 const NOT_COUNTED: &[&str] = &["forget"];
@@ -217,18 +214,7 @@ fn a_second_long_listing_costs_no_request_per_block() {
 
 /// Puts small blocks into the store of a bench, past the mount, as fast as the engine takes them.
 fn populate(bench: &Bench, blocks: std::ops::Range<u64>) {
-    let row = backend(bench.backend).unwrap();
-    let options =
-        StoreOptions { backend: Some(row), data_path: Some(bench.data()), ..StoreOptions::default() };
-    // Makes the data directory.
-    Blockstore::open(&options, Arc::new(Metrics::default())).unwrap().close().unwrap();
-    let request = OpenRequest {
-        path: bench.data().join(row.directory),
-        create: false,
-        read_only: false,
-        memory_limit_bytes: 0,
-    };
-    let engine = (row.open)(&request).unwrap();
+    let engine = bench.engine();
     let block = |number: u64| {
         Block::of(number.to_le_bytes().to_vec().into(), &CidOptions::default(), SystemTime::now()).unwrap()
     };

@@ -54,7 +54,7 @@ pub fn open(options: &StoreOptions) -> Result<Opened> {
 }
 
 fn open_without_directory(row: &'static Backend, options: &StoreOptions) -> Result<Opened> {
-    let datastore = (row.open)(&request(PathBuf::new(), true, options))?;
+    let datastore = (row.open)(&request(row, Path::new(""), None, options))?;
     Ok(Opened { datastore, backend: row, data_path: None, store_id: String::new(), lock: None })
 }
 
@@ -92,7 +92,7 @@ fn open_directory(row: &'static Backend, path: &Path, options: &StoreOptions) ->
             marker
         }
     };
-    let engine = request(path.join(row.directory), !marker.complete, options);
+    let engine = request(row, &path, Some(&marker), options);
     let datastore = (row.open)(&engine).map_err(|error| match error {
         // The marker says that there was an engine: what is missing has been lost.
         Error::StoreMissing { .. } if marker.complete => {
@@ -107,10 +107,13 @@ fn open_directory(row: &'static Backend, path: &Path, options: &StoreOptions) ->
     Ok(Opened { datastore, backend: row, data_path: Some(path), store_id: marker.store_id, lock })
 }
 
-fn request(path: PathBuf, create: bool, options: &StoreOptions) -> OpenRequest {
+fn request(row: &Backend, path: &Path, marker: Option<&Marker>, options: &StoreOptions) -> OpenRequest {
     OpenRequest {
-        path,
-        create: create && !options.read_only,
+        path: path.join(row.directory),
+        beside: path.to_owned(),
+        store_id: marker.map(|marker| marker.store_id.clone()).unwrap_or_default(),
+        foreign: false,
+        create: !options.read_only && marker.is_none_or(|marker| !marker.complete),
         read_only: options.read_only,
         memory_limit_bytes: options.memory_limit_bytes,
     }

@@ -8,11 +8,19 @@ use super::memory::Memory;
 use crate::{Error, Result};
 
 /// How an engine is to be opened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct OpenRequest {
     /// The directory for the engine's own files (inside the data directory); unused by engines
     /// that have no files.
     pub path: PathBuf,
+    /// Where to keep what belongs to the store and has no place among the engine's files: the data
+    /// directory.
+    pub beside: PathBuf,
+    /// The identifier of the store, which an engine of our own keeps with the blocks: files that
+    /// have another, or none, are not the ones that the data directory was made with.
+    pub store_id: String,
+    /// The files are those of another program's store, which goes on using them.
+    pub foreign: bool,
     /// Make a new store if the directory is empty or missing.
     pub create: bool,
     /// Never write anything.
@@ -30,10 +38,19 @@ pub struct Backend {
     pub aliases: &'static [&'static str],
     /// The engine, for people.
     pub engine: &'static str,
+    /// The engine's version.
+    pub version: &'static str,
     /// One line on what it is good for.
     pub about: &'static str,
+    /// Whether this build has the engine. If not, the name is known, and opening it says how to
+    /// get it.
+    pub built_in: bool,
     /// Whether blocks survive the process.
     pub durable: bool,
+    /// Whether blocks whose close returned 0 survive a power cut.
+    pub power_safe: bool,
+    /// How blocks are compressed on disk, in a word; `None` if they are not.
+    pub compression: Option<&'static str>,
     /// Whether every block is a file of its own (so that inodes matter, and the kernel can serve
     /// blocks directly).
     pub file_per_block: bool,
@@ -43,24 +60,32 @@ pub struct Backend {
     pub default_path: Option<&'static str>,
     /// The name of the engine's directory inside a data directory.
     pub directory: &'static str,
+    /// Room on the disk that is kept for this engine, so that it can delete when the disk is full;
+    /// 0 for engines that need none to delete.
+    pub ballast_bytes: u64,
     /// Whether a directory holds files of this engine. Only looks.
     pub probe: fn(&Path) -> bool,
     /// Opens the engine.
     pub open: fn(&OpenRequest) -> Result<Box<dyn Datastore>>,
 }
 
-/// Every backend of this build, in the order in which they are shown.
+/// Every backend, in the order in which they are shown.
 pub const BACKENDS: &[Backend] = &[
     Backend {
         name: "memory",
         aliases: &[],
         engine: "sorted maps",
+        version: env!("CARGO_PKG_VERSION"),
         about: "blocks in memory, for tests and caches; nothing persists",
+        built_in: true,
         durable: false,
+        power_safe: false,
+        compression: None,
         file_per_block: false,
         parallel: 1,
         default_path: None,
         directory: "memory",
+        ballast_bytes: 0,
         probe: |_| false,
         open: Memory::open,
     },
@@ -68,12 +93,17 @@ pub const BACKENDS: &[Backend] = &[
         name: "file",
         aliases: &["flatfs"],
         engine: "flatfs",
+        version: "shard/v1",
         about: "one file per block, interchangeable with Kubo's default store; read at the kernel's own speed",
+        built_in: true,
         durable: true,
+        power_safe: true,
+        compression: None,
         file_per_block: true,
         parallel: 1,
         default_path: Some("./data/file"),
         directory: "blocks",
+        ballast_bytes: 0,
         probe: flatfs::probe,
         open: FlatFs::open,
     },

@@ -94,6 +94,11 @@ pub trait Datastore: Send + std::marker::Sync + 'static {
     /// Space taken, cheaply.
     fn usage(&self) -> Result<Usage>;
 
+    /// Most bytes that the engine may yet write for what it has acknowledged, such as what it holds
+    /// in memory and in a log until it is sorted into its files. Room for them must be left.
+    /// Costs next to nothing.
+    fn pending_bytes(&self) -> u64;
+
     /// An open file that holds exactly the block's bytes from offset 0, for engines that keep one
     /// file per block; it goes on showing these bytes after the block is replaced or removed.
     /// `None` if the block is absent or the engine has no such file.

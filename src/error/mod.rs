@@ -116,6 +116,9 @@ pub enum Error {
     /// No backend has this name.
     #[error("there is no backend named {name}; known are {known}")]
     BackendUnknown { name: String, known: String },
+    /// This build was made without the engine of a backend.
+    #[error("this build of ipfs-persist-mount has no {engine}, which the backend {name} needs")]
+    BackendNotBuilt { name: &'static str, engine: &'static str, feature: &'static str },
     /// The data directory was made with a backend that this build does not have.
     #[error("{} was made with the backend {backend}, which this build does not have", path.display())]
     BackendMissing { path: PathBuf, backend: String },

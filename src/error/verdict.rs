@@ -85,6 +85,9 @@ impl Error {
             Error::NotSupported { .. } => row(EOPNOTSUPP, Failure, ""),
             Error::Usage { hint, .. } => row(EINVAL, Usage, hint),
             Error::BackendUnknown { .. } => row(EINVAL, Usage, LIST_BACKENDS),
+            Error::BackendNotBuilt { feature, .. } => {
+                row(EINVAL, Usage, &format!("build it with `cargo build --release --features {feature}`"))
+            }
             Error::BackendMissing { .. } => row(EINVAL, Store, OTHER_BUILD),
             Error::BackendMismatch { found, .. } => {
                 row(EINVAL, Store, &format!("use --backend {found}, or another --data-path"))

@@ -179,6 +179,10 @@ impl Datastore for Faulty {
         self.inner.usage()
     }
 
+    fn pending_bytes(&self) -> u64 {
+        self.inner.pending_bytes()
+    }
+
     fn file(&self, key: &Key) -> Result<Option<File>> {
         self.inner.file(key)
     }

@@ -119,12 +119,12 @@ pub fn names(dir: &Path) -> Vec<String> {
 
 /// The names of the backends that are in this build.
 pub fn backends() -> Vec<&'static str> {
-    BACKENDS.iter().map(|row| row.name).collect()
+    BACKENDS.iter().filter(|row| row.built_in).map(|row| row.name).collect()
 }
 
 /// The names of the backends whose blocks survive a remount.
 pub fn durable_backends() -> Vec<&'static str> {
-    BACKENDS.iter().filter(|row| row.durable).map(|row| row.name).collect()
+    BACKENDS.iter().filter(|row| row.built_in && row.durable).map(|row| row.name).collect()
 }
 
 /// Waits a bounded time for a process that should end.

@@ -1,5 +1,8 @@
 //! A mount that a process of its own serves, and the directory for it.
 
+use ipfs_persist_mount::blockstore::{Blockstore, Marker, StoreOptions};
+use ipfs_persist_mount::datastore::{Datastore, OpenRequest, backend};
+
 use super::*;
 
 /// A temporary directory with a mount point and a data directory in it, and what is mounted there.
@@ -31,11 +34,28 @@ impl Bench {
     pub fn command(&self, more: &[&str]) -> Command {
         let mut command = program();
         command.args(["--backend", self.backend, "--lock-wait", "5"]);
-        if BACKENDS.iter().any(|row| row.name == self.backend && row.default_path.is_some()) {
+        if backend(self.backend).unwrap().default_path.is_some() {
             command.arg("--data-path").arg(self.data());
         }
         command.args(more).arg(self.mnt());
         command
+    }
+
+    /// The engine of the data directory, past everything that is above it; the store is made if it is
+    /// missing.
+    pub fn engine(&self) -> Box<dyn Datastore> {
+        let row = backend(self.backend).unwrap();
+        let options =
+            StoreOptions { backend: Some(row), data_path: Some(self.data()), ..StoreOptions::default() };
+        Blockstore::open(&options, std::sync::Arc::default()).unwrap().close().unwrap();
+        let marker = Marker::read(&self.data()).unwrap().unwrap();
+        let request = OpenRequest {
+            path: self.data().join(row.directory),
+            beside: self.data(),
+            store_id: marker.store_id,
+            ..OpenRequest::default()
+        };
+        (row.open)(&request).unwrap()
     }
 
     pub fn mount(&self) -> Mounted {

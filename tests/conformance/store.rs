@@ -94,6 +94,9 @@ impl Files {
     pub fn request(&self) -> OpenRequest {
         OpenRequest {
             path: self.path(),
+            beside: self.scratch.path().to_owned(),
+            store_id: "2f6b3c1e-store-under-test".into(),
+            foreign: false,
             create: true,
             read_only: false,
             memory_limit_bytes: MEMORY_LIMIT_BYTES,

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use ipfs_persist_mount::block::{Block, CidOptions};
 use ipfs_persist_mount::blockstore::{Blockstore, StoreOptions};
-use ipfs_persist_mount::datastore::{OpenRequest, Sync, backend};
+use ipfs_persist_mount::datastore::{Sync, backend};
 
 use super::bench;
 use super::common::blocks::flatfs_file;
@@ -32,9 +32,7 @@ fn populate(bench: &Bench, count: u64) -> BTreeSet<String> {
             fs::write(place, content).unwrap();
         }
     } else {
-        let request =
-            OpenRequest { path: directory, create: false, read_only: false, memory_limit_bytes: 1 << 30 };
-        let engine = (row.open)(&request).unwrap();
+        let engine = bench.engine();
         for contents in contents.chunks(500) {
             let block = |content: &Vec<u8>| {
                 Block::of(content.clone().into(), &CidOptions::default(), SystemTime::now()).unwrap()

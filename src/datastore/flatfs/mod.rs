@@ -24,7 +24,7 @@ mod usage;
 
 use std::fs::{File, FileTimes};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -84,7 +84,7 @@ impl FlatFs {
     pub fn open(request: &OpenRequest) -> Result<Box<dyn Datastore>> {
         let options = FlatFsOptions {
             path: request.path.clone(),
-            forms: request.path.parent().unwrap_or(Path::new("")).join("forms"),
+            forms: request.beside.join("forms"),
             default_form: CidForm::RAW_V1,
             create: request.create && !request.read_only,
             read_only: request.read_only,
@@ -235,6 +235,10 @@ impl Datastore for FlatFs {
 
     fn usage(&self) -> Result<Usage> {
         Ok(Usage { disk_bytes: self.usage.bytes(), blocks: None })
+    }
+
+    fn pending_bytes(&self) -> u64 {
+        0
     }
 
     fn file(&self, key: &Key) -> Result<Option<File>> {

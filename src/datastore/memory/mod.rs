@@ -137,6 +137,10 @@ impl Datastore for Memory {
         Ok(Usage { disk_bytes: self.budget.taken(), blocks: Some(blocks) })
     }
 
+    fn pending_bytes(&self) -> u64 {
+        0
+    }
+
     fn file(&self, _key: &Key) -> Result<Option<File>> {
         Ok(None)
     }
