@@ -42,6 +42,7 @@ fn examples() -> Vec<(&'static str, Error)> {
     let (cid, name) = (text("bafkreic..."), text("photo.jpg"));
     let (path, mount) = (PathBuf::from("/data"), PathBuf::from("/mnt"));
     let source = || Arc::new(io::Error::from_raw_os_error(libc::ENOENT));
+    let not_built = Error::BackendNotBuilt { name: "pebble", engine: "RocksDB", feature: "rocksdb" };
     vec![
         ("NameInvalid", Error::NameInvalid { name: cid.clone(), why: text("it ends too early") }),
         ("NameTooLong", Error::NameTooLong { length_bytes: 300 }),
@@ -84,6 +85,8 @@ fn examples() -> Vec<(&'static str, Error)> {
             "StoreDamaged",
             Error::StoreDamaged { path: path.clone(), what: text("blocks is missing or empty") },
         ),
+        ("StoreUnclean", Error::StoreUnclean { path: path.clone() }),
+        ("EngineFailed", Error::EngineFailed { path: path.clone(), what: text("it has stopped") }),
         ("StoreMissing", Error::StoreMissing { path }),
         (
             "MountPoint",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Datastore;
 use super::flatfs::{self, FlatFs};
 use super::memory::Memory;
+use super::redb::{self, Redb};
 use crate::{Error, Result};
 
 /// How an engine is to be opened.
@@ -106,6 +107,24 @@ pub const BACKENDS: &[Backend] = &[
         ballast_bytes: 0,
         probe: flatfs::probe,
         open: FlatFs::open,
+    },
+    Backend {
+        name: "redb",
+        aliases: &[],
+        engine: "redb",
+        version: "4.6.0",
+        about: "one file, transactions, no C++: the smallest build",
+        built_in: true,
+        durable: true,
+        power_safe: true,
+        compression: None,
+        file_per_block: false,
+        parallel: 1,
+        default_path: Some("./data/redb"),
+        directory: "redb",
+        ballast_bytes: 16 << 20,
+        probe: redb::probe,
+        open: Redb::open,
     },
 ];
 

@@ -6,8 +6,11 @@
 mod backends;
 mod contract;
 pub mod flatfs;
+mod indexed;
+mod locks;
 pub mod memory;
 pub mod order;
+pub mod redb;
 
 pub use backends::{BACKENDS, Backend, OpenRequest, backend};
 pub use contract::{Datastore, ListedKey, MetaChange, Position, Sync, Usage};

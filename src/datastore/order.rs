@@ -7,7 +7,7 @@ use super::Position;
 use crate::block::Key;
 
 /// The bits of a position.
-const POSITION_BITS: u32 = 62;
+pub(super) const POSITION_BITS: u32 = 62;
 
 /// The first 62 bits of a key's digest; a shorter digest is padded with zeros.
 pub fn digest_position(key: &Key) -> Position {

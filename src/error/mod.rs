@@ -137,6 +137,12 @@ pub enum Error {
     /// The data directory is ours and cannot be read.
     #[error("the store {} is damaged: {what}", path.display())]
     StoreDamaged { path: PathBuf, what: String },
+    /// The store was not closed, and cannot be opened without writing.
+    #[error("the store {} was not closed by its last user and must be repaired before it can be read", path.display())]
+    StoreUnclean { path: PathBuf },
+    /// A storage engine failed, for a reason that has no errno.
+    #[error("the storage engine failed on {}: {what}", path.display())]
+    EngineFailed { path: PathBuf, what: String },
     /// The data directory does not exist and may not be made.
     #[error("there is no store at {}", path.display())]
     StoreMissing { path: PathBuf },

@@ -44,6 +44,8 @@ const NEWER_PROGRAM: &str = "open it with the version of ipfs-persist-mount that
 const EMPTY_DIRECTORY: &str = "choose an empty or new directory with --data-path";
 const RESTORE: &str =
     "restore the named file from a backup, or move the directory away and start a new store";
+const MOUNT_ONCE: &str = "mount it once without --read-only: that repairs it";
+const CHECK_DISK: &str = "check the disk (`dmesg` may say more); the store is opened again by itself";
 const FUSE_MODULE: &str =
     "load the kernel module (`modprobe fuse`); in a container, pass `--device /dev/fuse --cap-add SYS_ADMIN`";
 const FIND_MOUNTS: &str = "`findmnt -t fuse.ipfs-persist-mount` lists what is mounted";
@@ -96,6 +98,8 @@ impl Error {
             Error::FormatNewer { .. } => row(EINVAL, Store, NEWER_PROGRAM),
             Error::StoreForeign { .. } => row(EINVAL, Store, EMPTY_DIRECTORY),
             Error::StoreDamaged { .. } => row(EIO, Store, RESTORE),
+            Error::StoreUnclean { .. } => row(EIO, Store, MOUNT_ONCE),
+            Error::EngineFailed { .. } => row(EIO, Failure, CHECK_DISK),
             Error::StoreMissing { path } => {
                 let hint = format!("mount it once without --read-only, or check the path {}", path.display());
                 row(ENOENT, Failure, &hint)

@@ -12,17 +12,17 @@ const STRIPES: usize = 256;
 
 /// The locks.
 #[derive(Debug)]
-pub(super) struct KeyLocks {
+pub struct KeyLocks {
     stripes: Vec<Mutex<()>>,
 }
 
 impl KeyLocks {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self { stripes: (0..STRIPES).map(|_| Mutex::new(())).collect() }
     }
 
     /// Waits until nobody else changes these keys.
-    pub(super) fn lock<'k>(&self, keys: impl IntoIterator<Item = &'k Key>) -> Vec<MutexGuard<'_, ()>> {
+    pub fn lock<'k>(&self, keys: impl IntoIterator<Item = &'k Key>) -> Vec<MutexGuard<'_, ()>> {
         let mut chosen = keys.into_iter().map(Self::stripe).collect::<Vec<_>>();
         chosen.sort_unstable();
         chosen.dedup();

@@ -1,0 +1,95 @@
+//! The directory of an engine's own files.
+//!
+//! Invariant: an engine is let near a directory only if it is empty, or if what is in it is known to
+//! be the engine's.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::datastore::OpenRequest;
+use crate::sys::create_dir_all_private;
+use crate::{Error, Result};
+
+/// What an engine finds before it opens anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::datastore) enum Place {
+    /// An empty directory, in which the engine is to make a new database.
+    New,
+    /// A database that is there.
+    Existing,
+}
+
+impl Place {
+    /// Looks at the directory and makes it if it is missing and may be made. `has_database` says
+    /// whether it holds a database of the engine; `is_leftover`, by their names, which files an
+    /// interrupted creation leaves: they are removed if there is nothing else.
+    ///
+    /// # Errors
+    /// [`Error::StoreMissing`] if it is empty or missing and must not be made,
+    /// [`Error::StoreDamaged`] if it holds something else.
+    pub(in crate::datastore) fn look(
+        request: &OpenRequest,
+        has_database: fn(&Path) -> bool,
+        is_leftover: fn(&str) -> bool,
+    ) -> Result<Self> {
+        let path = &request.path;
+        if has_database(path) {
+            return Ok(Place::Existing);
+        }
+        let names = names_in(path)?;
+        if !request.create {
+            return Err(if names.is_empty() {
+                Error::StoreMissing { path: path.clone() }
+            } else {
+                Error::StoreDamaged {
+                    path: path.clone(),
+                    what: "the engine's database is gone from it".into(),
+                }
+            });
+        }
+        if let Some(other) = names.iter().find(|name| !is_leftover(name)) {
+            let what = format!("a new database cannot be made beside what is there ({other})");
+            return Err(Error::StoreDamaged { path: path.clone(), what });
+        }
+        create_dir_all_private(path)?;
+        for name in names {
+            let leftover = path.join(name);
+            fs::remove_file(&leftover).map_err(|error| Error::io_at("remove", &leftover, error))?;
+        }
+        Ok(Place::New)
+    }
+}
+
+/// The names in a directory; none if it is missing.
+fn names_in(path: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|error| Error::io_at("list", path, error))?,
+    };
+    entries
+        .map(|entry| match entry {
+            Ok(entry) => Ok(entry.file_name().to_string_lossy().into_owned()),
+            Err(error) => Err(Error::io_at("list", path, error)),
+        })
+        .collect()
+}
+
+/// Bytes that the files in a directory take on disk, those in directories in it included. Files that
+/// go meanwhile count nothing.
+pub(in crate::datastore) fn allocated_bytes(path: &Path) -> Result<u64> {
+    let entries = fs::read_dir(path).map_err(|error| Error::io_at("list", path, error))?;
+    let mut sum = 0;
+    for entry in entries {
+        let entry = entry.map_err(|error| Error::io_at("list", path, error))?;
+        match entry.metadata() {
+            Ok(found) if found.is_dir() => sum += allocated_bytes(&entry.path())?,
+            // The unit of st_blocks is 512 bytes whatever the file system's is (stat(2)).
+            Ok(found) => sum += found.blocks() * 512,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io_at("stat", &entry.path(), error)),
+        }
+    }
+    Ok(sum)
+}
