@@ -46,6 +46,7 @@ pub fn open(options: &StoreOptions) -> Result<Opened> {
         },
         (None, None) => backend(BACKEND_DEFAULT)?,
     };
+    row.require_built_in()?;
     let Some(default_path) = row.default_path else {
         return open_without_directory(row, options);
     };

@@ -6,6 +6,8 @@ use super::Datastore;
 use super::flatfs::{self, FlatFs};
 use super::memory::Memory;
 use super::redb::{self, Redb};
+use super::rocks;
+use super::sled::{self, Sled};
 use crate::{Error, Result};
 
 /// How an engine is to be opened.
@@ -70,6 +72,25 @@ pub struct Backend {
     pub open: fn(&OpenRequest) -> Result<Box<dyn Datastore>>,
 }
 
+/// The version that the crate rust-librocksdb-sys of Cargo.lock brings.
+const ROCKSDB_VERSION: &str = "11.12.0";
+/// The Cargo feature with its two engines.
+const ROCKSDB_FEATURE: &str = "rocksdb";
+const ROCKSDB_IS_BUILT_IN: bool = cfg!(feature = "rocksdb");
+
+impl Backend {
+    /// Whether the engine is in this build.
+    ///
+    /// # Errors
+    /// [`Error::BackendNotBuilt`] says how to get it.
+    pub fn require_built_in(&self) -> Result<()> {
+        if self.built_in {
+            return Ok(());
+        }
+        Err(Error::BackendNotBuilt { name: self.name, engine: "RocksDB", feature: ROCKSDB_FEATURE })
+    }
+}
+
 /// Every backend, in the order in which they are shown.
 pub const BACKENDS: &[Backend] = &[
     Backend {
@@ -109,6 +130,42 @@ pub const BACKENDS: &[Backend] = &[
         open: FlatFs::open,
     },
     Backend {
+        name: "badger",
+        aliases: &[],
+        engine: "RocksDB, values apart",
+        version: ROCKSDB_VERSION,
+        about: "many writes on little disk: everything compressed, long values kept out of the sorted files",
+        built_in: ROCKSDB_IS_BUILT_IN,
+        durable: true,
+        power_safe: true,
+        compression: Some("zstd"),
+        file_per_block: false,
+        parallel: 1,
+        default_path: Some("./data/badger"),
+        directory: "badger",
+        ballast_bytes: 16 << 20,
+        probe: rocks::probe_badger,
+        open: rocks::open_badger,
+    },
+    Backend {
+        name: "pebble",
+        aliases: &[],
+        engine: "RocksDB",
+        version: ROCKSDB_VERSION,
+        about: "large data and throughput: the fastest for small and middle blocks",
+        built_in: ROCKSDB_IS_BUILT_IN,
+        durable: true,
+        power_safe: true,
+        compression: Some("lz4"),
+        file_per_block: false,
+        parallel: 1,
+        default_path: Some("./data/pebble"),
+        directory: "pebble",
+        ballast_bytes: 16 << 20,
+        probe: rocks::probe_pebble,
+        open: rocks::open_pebble,
+    },
+    Backend {
         name: "redb",
         aliases: &[],
         engine: "redb",
@@ -125,6 +182,24 @@ pub const BACKENDS: &[Backend] = &[
         ballast_bytes: 16 << 20,
         probe: redb::probe,
         open: Redb::open,
+    },
+    Backend {
+        name: "sled",
+        aliases: &[],
+        engine: "sled",
+        version: "0.34.7",
+        about: "pure Rust, quick small writes; not safe against power cuts",
+        built_in: true,
+        durable: true,
+        power_safe: false,
+        compression: None,
+        file_per_block: false,
+        parallel: 1,
+        default_path: Some("./data/sled"),
+        directory: "sled",
+        ballast_bytes: 32 << 20,
+        probe: sled::probe,
+        open: Sled::open,
     },
 ];
 

@@ -86,7 +86,7 @@ pub trait Datastore: Send + std::marker::Sync + 'static {
 
     /// The keys whose position is greater than `after` (`None`: from the start), in the engine's
     /// order, at least `limit` of them unless the end is reached. A page ends at a whole position:
-    /// keys that share one come together, so a page may be a little longer than `limit`. An empty
+    /// keys that share one come together, in their own order, so a page may be a little longer than `limit`. An empty
     /// page is the end. Nothing stays open between calls. A block that is there from the first
     /// call to the last is in exactly one page.
     fn list(&self, after: Option<Position>, limit: usize) -> Result<Vec<ListedKey>>;

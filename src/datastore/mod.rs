@@ -11,6 +11,8 @@ mod locks;
 pub mod memory;
 pub mod order;
 pub mod redb;
+mod rocks;
+pub mod sled;
 
 pub use backends::{BACKENDS, Backend, OpenRequest, backend};
 pub use contract::{Datastore, ListedKey, MetaChange, Position, Sync, Usage};

@@ -79,6 +79,7 @@ fn keys_that_share_a_position_come_together(store: Store) {
         let page = store.list(after, 1).unwrap();
         let Some(last) = page.last() else { break };
         after = Some(store.position(&last.key));
+        assert!(page.is_sorted_by_key(|listed| (store.position(&listed.key), listed.key.clone())));
         for listed in &page {
             let position = store.position(&listed.key);
             let sharing = stored.iter().filter(|block| store.position(block.key()) == position).count();

@@ -9,8 +9,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::datastore::OpenRequest;
-use crate::sys::create_dir_all_private;
+use crate::sys::errno::ENOSPC;
+use crate::sys::{create_dir_all_private, space_of};
 use crate::{Error, Result};
+
+/// With less than this free, an engine that could not write met a full disk: none asks for more at
+/// once.
+const FULL_BYTES: u64 = 8 << 20;
 
 /// What an engine finds before it opens anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +50,7 @@ impl Place {
             } else {
                 Error::StoreDamaged {
                     path: path.clone(),
-                    what: "the engine's database is gone from it".into(),
+                    what: "what is in it is no database of this backend".into(),
                 }
             });
         }
@@ -92,4 +97,16 @@ pub(in crate::datastore) fn allocated_bytes(path: &Path) -> Result<u64> {
         }
     }
     Ok(sum)
+}
+
+/// The error for an engine that has failed for a reason that it tells in words only: a full disk if
+/// the disk is full, which is the one that somebody can mend.
+pub(in crate::datastore) fn failure(path: &Path, op: &str, what: String) -> Error {
+    match space_of(path) {
+        Ok(space) if space.free_bytes < FULL_BYTES => {
+            tracing::warn!(path = %path.display(), what, "the engine failed on a full disk");
+            Error::io_at(op, path, io::Error::from_raw_os_error(ENOSPC))
+        }
+        _ => Error::EngineFailed { path: path.to_owned(), what: format!("{op}: {what}") },
+    }
 }

@@ -1,0 +1,202 @@
+//! RocksDB behind the tables of an [`Indexed`] datastore.
+//!
+//! Invariant: what is acknowledged as durable has reached the write-ahead log with a sync.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, ReadOptions, WriteBatch, WriteOptions, properties};
+use tracing::warn;
+
+use super::{BLOCKS, Flavour, META, options, recognise};
+use crate::datastore::indexed::{Change, Indexed, Place, Tables, Visit, allocated_bytes, failure};
+use crate::datastore::{Datastore, OpenRequest, Sync, Usage};
+use crate::{Error, Result};
+
+/// The entry of the default column family that says which store this is.
+const STORE_ID: &[u8] = b"store_id";
+/// After so many deletions what is in memory is written out, so that compaction sees them and gives
+/// their space back.
+const DELETIONS_PER_FLUSH: u64 = 4096;
+
+/// An open database.
+struct Rocks {
+    database: DB,
+    path: PathBuf,
+    read_only: bool,
+    /// Whether something was written that is not durable yet.
+    dirty: AtomicBool,
+    deletions: AtomicU64,
+}
+
+/// Opens the engine on a directory.
+pub(super) fn open(request: &OpenRequest, flavour: Flavour) -> Result<Box<dyn Datastore>> {
+    let path = &request.path;
+    let probe = match flavour {
+        Flavour::Plain => super::probe_pebble,
+        Flavour::Blobs => super::probe_badger,
+    };
+    let place = Place::look(request, probe, recognise::is_leftover_of_creation)?;
+    let options = options::database(place == Place::New);
+    let families = options::column_families(flavour);
+    let opened = if request.read_only {
+        DB::open_cf_descriptors_read_only(&options, path, families, false)
+    } else {
+        DB::open_cf_descriptors(&options, path, families)
+    };
+    let tables = Rocks {
+        database: opened.map_err(|error| failed(path, "open", error))?,
+        path: path.clone(),
+        read_only: request.read_only,
+        dirty: AtomicBool::new(false),
+        deletions: AtomicU64::new(0),
+    };
+    Indexed::open(tables, request)
+}
+
+impl Rocks {
+    fn failed(&self, op: &str, error: rocksdb::Error) -> Error {
+        failed(&self.path, op, error)
+    }
+
+    fn family(&self, name: &str) -> Result<&ColumnFamily> {
+        // Both were named when the database was opened.
+        self.database
+            .cf_handle(name)
+            .ok_or_else(|| Error::Internal { what: format!("the table {name} is not open") })
+    }
+
+    /// Writes out what is in memory; without `wait`, in the background.
+    fn flush(&self, wait: bool) -> Result<()> {
+        let mut options = FlushOptions::default();
+        options.set_wait(wait);
+        let families = [self.family(BLOCKS)?, self.family(META)?];
+        self.database.flush_cfs_opt(&families, &options).map_err(|error| self.failed("flush", error))
+    }
+
+    fn note_deletions(&self, count: u64) {
+        let before = self.deletions.fetch_add(count, Ordering::Relaxed);
+        if before / DELETIONS_PER_FLUSH != (before + count) / DELETIONS_PER_FLUSH
+            && let Err(error) = self.flush(false)
+        {
+            warn!(%error, "the space of deleted blocks is given back later");
+        }
+    }
+}
+
+fn failed(path: &Path, op: &str, error: rocksdb::Error) -> Error {
+    let kind = error.kind();
+    let what = error.into_string();
+    match kind {
+        ErrorKind::Corruption => Error::StoreDamaged { path: path.to_owned(), what },
+        // A column family that is missing, for example.
+        ErrorKind::InvalidArgument if op == "open" => Error::StoreDamaged { path: path.to_owned(), what },
+        _ => failure(path, op, what),
+    }
+}
+
+impl Tables for Rocks {
+    fn identity(&self) -> Result<Option<String>> {
+        let id = self.database.get(STORE_ID).map_err(|error| self.failed("read", error))?;
+        Ok(id.map(|id| String::from_utf8_lossy(&id).into_owned()))
+    }
+
+    fn set_identity(&self, store_id: &str) -> Result<()> {
+        let written = self.database.put_opt(STORE_ID, store_id, &write_options(Sync::Now));
+        written.map_err(|error| self.failed("write", error))
+    }
+
+    fn bytes(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        let found = self.database.get_pinned_cf(self.family(BLOCKS)?, key);
+        let found = found.map_err(|error| self.failed("read", error))?;
+        Ok(found.map(|bytes| Bytes::copy_from_slice(&bytes)))
+    }
+
+    fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let found = self.database.get_cf(self.family(META)?, key);
+        found.map_err(|error| self.failed("read", error))
+    }
+
+    fn write(&self, changes: &[Change<'_>], sync: Sync) -> Result<()> {
+        let (blocks, meta) = (self.family(BLOCKS)?, self.family(META)?);
+        let mut batch = WriteBatch::default();
+        let mut deletions = 0;
+        for change in changes {
+            match change {
+                Change::Put { key, record, bytes } => {
+                    batch.put_cf(blocks, key, bytes);
+                    batch.put_cf(meta, key, record);
+                }
+                Change::SetRecord { key, record } => batch.put_cf(meta, key, record),
+                Change::Remove { key } => {
+                    batch.delete_cf(blocks, key);
+                    batch.delete_cf(meta, key);
+                    deletions += 1;
+                }
+            }
+        }
+        if sync == Sync::Later {
+            self.dirty.store(true, Ordering::Release);
+        }
+        let written = self.database.write_opt(&batch, &write_options(sync));
+        written.map_err(|error| self.failed("write", error))?;
+        if deletions > 0 {
+            self.note_deletions(deletions);
+        }
+        Ok(())
+    }
+
+    fn scan(&self, from: &[u8], visit: Visit<'_>) -> Result<()> {
+        let mut cursor = self.database.raw_iterator_cf_opt(self.family(META)?, ReadOptions::default());
+        cursor.seek(from);
+        while let Some((key, record)) = cursor.item() {
+            if !visit(key, record) {
+                break;
+            }
+            cursor.next();
+        }
+        cursor.status().map_err(|error| self.failed("list", error))
+    }
+
+    fn usage(&self) -> Result<Usage> {
+        Ok(Usage { disk_bytes: allocated_bytes(&self.path)?, blocks: None })
+    }
+
+    fn pending_bytes(&self) -> u64 {
+        let in_memory = self.family(BLOCKS).ok().and_then(|blocks| {
+            self.database.property_int_value_cf(blocks, properties::CUR_SIZE_ALL_MEM_TABLES).ok().flatten()
+        });
+        // Once into a file, and once more when that file is merged with others.
+        in_memory.unwrap_or(0).saturating_mul(2)
+    }
+
+    fn sync(&self) -> Result<()> {
+        if !self.dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.database.flush_wal(true).map_err(|error| {
+            self.dirty.store(true, Ordering::Release);
+            self.failed("sync", error)
+        })
+    }
+
+    fn close(self) -> Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
+        let synced = self.sync();
+        // What is in memory is in the log too: without this the next start only takes longer.
+        if let Err(error) = self.flush(true) {
+            warn!(%error, "the next start has to read the log");
+        }
+        self.database.cancel_all_background_work(true);
+        synced
+    }
+}
+
+fn write_options(sync: Sync) -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(sync == Sync::Now);
+    options
+}
