@@ -69,7 +69,7 @@ fn examples() -> Vec<(&'static str, Error)> {
         ("NotSupported", Error::NotSupported { what: "files can only be extended here" }),
         ("Usage", Error::Usage { what: text("there is no CID version 7"), hint: text("use 0 or 1") }),
         ("BackendUnknown", Error::BackendUnknown { name: text("x"), known: text("memory, file") }),
-        ("BackendNotBuilt", Error::BackendNotBuilt { name: "pebble", engine: "RocksDB", feature: "rocksdb" }),
+        ("BackendNotBuilt", not_built),
         ("BackendMissing", Error::BackendMissing { path: path.clone(), backend: text("x") }),
         (
             "BackendMismatch",

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use common::disk::Disk;
 use common::{
-    Bench, bytes, cid_of, durable_backends, errno, fuse_available, names, run, sh_ok, text, write_new,
+    Bench, bytes, cid_of, errno, fuse_available, names, read_only_backends, run, sh_ok, text, write_new,
 };
 use libc::EROFS;
 
@@ -41,7 +41,7 @@ fn every_change_is_refused_and_nothing_is_written() {
     if !fuse_available() {
         return;
     }
-    for backend in durable_backends() {
+    for backend in read_only_backends() {
         for way in [&["--read-only"][..], &["-o", "ro"]] {
             let bench = Bench::new(backend);
             let contents = fill(&bench);
@@ -92,7 +92,7 @@ fn a_store_that_is_not_there_is_an_error_and_is_not_made() {
     if !fuse_available() {
         return;
     }
-    for backend in durable_backends() {
+    for backend in read_only_backends() {
         let bench = Bench::new(backend);
         for empty in [false, true] {
             if empty {
@@ -118,7 +118,7 @@ fn media_that_cannot_be_written_are_read_without_a_lock() {
     if !fuse_available() {
         return;
     }
-    for backend in durable_backends() {
+    for backend in read_only_backends() {
         let Some(disk) = Disk::new(64, &[]) else { return };
         let bench = Bench::new(backend);
         let data = disk.path().join("data");
@@ -162,7 +162,7 @@ fn elsewhere_the_lock_is_held() {
     if !fuse_available() {
         return;
     }
-    for backend in durable_backends() {
+    for backend in read_only_backends() {
         let bench = Bench::new(backend);
         fill(&bench);
         let mounted = bench.mount_with(&["--read-only"]);

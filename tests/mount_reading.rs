@@ -20,7 +20,9 @@ use std::time::{Duration, SystemTime};
 use common::blocks::{cid_under, cid_v0};
 use common::raw::{Map, close, copy_file_range, put, seek, sendfile, set_times};
 use common::rows::Case;
-use common::{Bench, Mounted, backends, bytes, cid_of, durable_backends, errno, sh_ok};
+use common::{
+    Bench, Mounted, backends, bytes, cid_of, durable_backends, errno, read_only_backends, run, sh_ok, text,
+};
 
 const EVERY: &[Case] = cases![
     a_block_is_a_regular_file_of_its_exact_size,

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::StoreOptions;
 use super::marker::{MARKER_NAME, Marker};
+use super::reviving::open_engine;
 use crate::datastore::{BACKENDS, Backend, Datastore, OpenRequest, backend};
 use crate::sys::create_dir_all_private;
 use crate::sys::errno::{EACCES, EPERM, EROFS};
@@ -94,7 +95,7 @@ fn open_directory(row: &'static Backend, path: &Path, options: &StoreOptions) ->
         }
     };
     let engine = request(row, &path, Some(&marker), options);
-    let datastore = (row.open)(&engine).map_err(|error| match error {
+    let datastore = open_engine(row, &engine).map_err(|error| match error {
         // The marker says that there was an engine: what is missing has been lost.
         Error::StoreMissing { .. } if marker.complete => {
             let what = format!("{} is missing or empty", row.directory);

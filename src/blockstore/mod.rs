@@ -3,6 +3,7 @@
 //! Invariant: what goes into an engine was verified, what comes out was checked as the mount's
 //! policy says, and the engine is closed exactly once, before the lock is released.
 
+mod ballast;
 mod commit;
 mod data_dir;
 mod marker;
@@ -10,6 +11,7 @@ mod open_block;
 mod options;
 mod read_path;
 mod reserve;
+mod reviving;
 mod store;
 mod syncer;
 mod verified_keys;

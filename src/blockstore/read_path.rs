@@ -77,7 +77,7 @@ impl Blockstore {
     /// All bytes of a stored block if they hash to the key; [`Error::Damaged`] otherwise, `None` if
     /// the block is absent. Past every cache.
     pub fn read_checked(&self, key: &Key) -> Result<Option<Bytes>> {
-        let Some(bytes) = self.engine.datastore.get(key)? else {
+        let Some(bytes) = self.engine.fetch(key)? else {
             return Ok(None);
         };
         if bytes_match(key, &bytes) {
@@ -132,9 +132,20 @@ impl Engine {
         }
     }
 
+    /// The stored bytes; damage that the engine finds by itself is noted as any other.
+    fn fetch(&self, key: &Key) -> Result<Option<Bytes>> {
+        self.datastore.get(key).map_err(|error| match error {
+            Error::Damaged { .. } => self.damaged(key),
+            other => other,
+        })
+    }
+
     /// Whether the stored copy hashes to its key. Absent counts as damaged.
     pub(super) fn check_stored(&self, key: &Key) -> Result<bool> {
-        let right = self.datastore.get(key)?.is_some_and(|bytes| bytes_match(key, &bytes));
+        let right = match self.datastore.get(key) {
+            Err(Error::Damaged { .. }) => false,
+            found => found?.is_some_and(|bytes| bytes_match(key, &bytes)),
+        };
         if right {
             self.verified.lock().insert(key);
         } else {
@@ -152,7 +163,7 @@ impl Engine {
         if let Some(content) = block.content.get() {
             return Ok(content);
         }
-        let bytes = self.datastore.get(&block.key)?.ok_or(Error::Stale)?;
+        let bytes = self.fetch(&block.key)?.ok_or(Error::Stale)?;
         Ok(block.content.get_or_init(|| Content::Bytes(bytes)))
     }
 

@@ -61,7 +61,8 @@ pub struct Usage {
 ///
 /// [`close`](Datastore::close) is called exactly once, last; no method is called after it.
 pub trait Datastore: Send + std::marker::Sync + 'static {
-    /// The bytes of a block as they are stored, unchecked; `None` if absent.
+    /// The bytes of a block as they are stored, unchecked; `None` if absent. An engine that has
+    /// checksums of its own says [`Error::Damaged`](crate::Error::Damaged) where they fail.
     fn get(&self, key: &Key) -> Result<Option<Bytes>>;
 
     /// Size, time and CID form of a block; `None` if absent.

@@ -9,6 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use nix::fcntl::posix_fallocate;
+
 use super::files::Dir;
 use crate::{Error, Result};
 
@@ -69,6 +71,24 @@ pub fn create_dir_all_private(path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes a file of this many bytes, 0600, whose blocks are all taken on the disk. If there is no room
+/// nothing is left of it.
+pub fn allocate_file(path: &Path, size_bytes: u64) -> Result<()> {
+    let make = || -> io::Result<()> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let length = i64::try_from(size_bytes).map_err(io::Error::other)?;
+        posix_fallocate(&file, 0, length)?;
+        Ok(())
+    };
+    make().map_err(|source| {
+        if source.kind() != io::ErrorKind::AlreadyExists {
+            // What cannot be removed either does no harm.
+            let _ = std::fs::remove_file(path);
+        }
+        Error::io_at("allocate", path, source)
+    })
 }
 
 fn is_dir(path: &Path) -> Result<bool> {

@@ -127,6 +127,11 @@ pub fn durable_backends() -> Vec<&'static str> {
     BACKENDS.iter().filter(|row| row.built_in && row.durable).map(|row| row.name).collect()
 }
 
+/// The names of those that can be opened without writing anything.
+pub fn read_only_backends() -> Vec<&'static str> {
+    BACKENDS.iter().filter(|row| row.built_in && row.durable && row.read_only).map(|row| row.name).collect()
+}
+
 /// Waits a bounded time for a process that should end.
 pub fn wait_for(child: &mut Child) -> ExitStatus {
     let begun = Instant::now();

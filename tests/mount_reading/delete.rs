@@ -241,6 +241,13 @@ fn a_read_only_mount_answers_erofs(backend: &'static str) {
         mount.unmount();
     }
     for option in [&["--read-only"][..], &["-o", "ro"]] {
+        if durable && !super::read_only_backends().contains(&backend) {
+            // "An engine that cannot open so refuses: a usage error."
+            let output = super::run(&mut bench.command(option));
+            assert_eq!(output.status.code(), Some(2), "{}", super::text(&output));
+            assert!(super::text(&output).contains("leave out --read-only"), "{}", super::text(&output));
+            continue;
+        }
         let mount = bench.mount_with(option);
         let path = mount.path(cid_of(&content));
         assert_eq!(errno(put(&mount.path(cid_of(b"x")), b"x")), libc::EROFS);

@@ -20,7 +20,7 @@ pub(super) use self::place::{Place, allocated_bytes, failure};
 pub(super) use self::tables::{Change, Tables, Visit};
 use super::locks::KeyLocks;
 use super::{Datastore, ListedKey, MetaChange, OpenRequest, Position, Sync, Usage};
-use crate::block::{Block, CidForm, Key, Meta};
+use crate::block::{Block, CidForm, Key, Meta, canonical};
 use crate::{Error, Result};
 
 /// A datastore on the tables of an engine.
@@ -73,7 +73,14 @@ impl<T: Tables> Indexed<T> {
 
 impl<T: Tables> Datastore for Indexed<T> {
     fn get(&self, key: &Key) -> Result<Option<Bytes>> {
-        self.tables.bytes(&key::encode(key))
+        self.tables.bytes(&key::encode(key)).map_err(|error| match error {
+            // The engine's own checksums: it is this block that cannot be read.
+            Error::StoreDamaged { what, .. } => {
+                error!(?key, what, "the engine finds the bytes of this block damaged");
+                Error::Damaged { cid: canonical(key, CidForm::Unknown) }
+            }
+            other => other,
+        })
     }
 
     fn stat(&self, key: &Key) -> Result<Option<Meta>> {

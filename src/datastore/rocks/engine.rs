@@ -12,13 +12,14 @@ use tracing::warn;
 use super::{BLOCKS, Flavour, META, options, recognise};
 use crate::datastore::indexed::{Change, Indexed, Place, Tables, Visit, allocated_bytes, failure};
 use crate::datastore::{Datastore, OpenRequest, Sync, Usage};
+use crate::sys::space_of;
 use crate::{Error, Result};
 
 /// The entry of the default column family that says which store this is.
 const STORE_ID: &[u8] = b"store_id";
 /// After so many deletions what is in memory is written out, so that compaction sees them and gives
 /// their space back.
-const DELETIONS_PER_FLUSH: u64 = 4096;
+const DELETIONS_PER_FLUSH: u64 = 1024;
 
 /// An open database.
 struct Rocks {
@@ -38,8 +39,9 @@ pub(super) fn open(request: &OpenRequest, flavour: Flavour) -> Result<Box<dyn Da
         Flavour::Blobs => super::probe_badger,
     };
     let place = Place::look(request, probe, recognise::is_leftover_of_creation)?;
-    let options = options::database(place == Place::New);
-    let families = options::column_families(flavour);
+    let memtable_bytes = options::memtable_bytes(space_of(path)?.total_bytes);
+    let options = options::database(place == Place::New, memtable_bytes);
+    let families = options::column_families(flavour, memtable_bytes);
     let opened = if request.read_only {
         DB::open_cf_descriptors_read_only(&options, path, families, false)
     } else {

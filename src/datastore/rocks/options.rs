@@ -11,13 +11,12 @@ use tracing::{debug, error, warn};
 use super::Flavour;
 use super::{BLOCKS, META};
 
-/// Memory for blocks on their way into files, in all; as much may have to be read back from the log
-/// after a crash.
-pub(super) const WRITE_BUFFER_BYTES: usize = 128 << 20;
-/// One memtable of blocks.
-const MEMTABLE_BYTES: usize = 64 << 20;
-/// One memtable of records.
-const META_MEMTABLE_BYTES: usize = 16 << 20;
+/// One memtable: blocks on their way into files. There may be two at a time, as much may have to be
+/// read back from the log after a crash, and as much room on the disk is needed for moving them.
+const MEMTABLE_BYTES: u64 = 64 << 20;
+const MEMTABLE_BYTES_MIN: u64 = 1 << 20;
+/// A small disk gets small memtables: so many of them would fill it.
+const MEMTABLES_PER_DISK: u64 = 32;
 /// Memory for what was read from files. The kernel keeps the blocks themselves.
 const CACHE_BYTES: usize = 48 << 20;
 /// Files that are open at once: many systems allow a process 1024.
@@ -32,8 +31,14 @@ const BLOB_FILE_BYTES: u64 = 128 << 20;
 const DELETED_WINDOW: usize = 1024;
 const DELETED_TRIGGER: usize = 256;
 
+/// The length of a memtable on a file system of this size.
+pub(super) fn memtable_bytes(disk_bytes: u64) -> usize {
+    let bytes = (disk_bytes / MEMTABLES_PER_DISK).clamp(MEMTABLE_BYTES_MIN, MEMTABLE_BYTES);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 /// Options of the whole database.
-pub(super) fn database(create: bool) -> Options {
+pub(super) fn database(create: bool, memtable_bytes: usize) -> Options {
     let mut options = Options::default();
     options.create_if_missing(create);
     options.create_missing_column_families(create);
@@ -45,7 +50,7 @@ pub(super) fn database(create: bool) -> Options {
     options.set_avoid_flush_during_recovery(true);
     // Blocks and records reach their files together.
     options.set_atomic_flush(true);
-    options.set_db_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_db_write_buffer_size(2 * memtable_bytes);
     // Room is taken when it is needed: a small disk is not filled by a log of one block.
     options.set_allow_fallocate(false);
     options.set_manifest_preallocation_size(0);
@@ -64,18 +69,18 @@ pub(super) fn database(create: bool) -> Options {
 }
 
 /// The tables, each with its options.
-pub(super) fn column_families(flavour: Flavour) -> Vec<ColumnFamilyDescriptor> {
+pub(super) fn column_families(flavour: Flavour, memtable_bytes: usize) -> Vec<ColumnFamilyDescriptor> {
     let cache = Cache::new_lru_cache(CACHE_BYTES);
     let mut blocks = match flavour {
         Flavour::Plain => plain_blocks(),
         Flavour::Blobs => separated_blocks(),
     };
-    blocks.set_write_buffer_size(MEMTABLE_BYTES);
+    blocks.set_write_buffer_size(memtable_bytes);
     blocks.set_max_write_buffer_number(3);
     blocks.add_compact_on_deletion_collector_factory(DELETED_WINDOW, DELETED_TRIGGER, 0.0);
     blocks.set_block_based_table_factory(&table(&cache, 16 << 10));
     let mut meta = Options::default();
-    meta.set_write_buffer_size(META_MEMTABLE_BYTES);
+    meta.set_write_buffer_size(memtable_bytes);
     meta.set_compression_type(DBCompressionType::Lz4);
     meta.add_compact_on_deletion_collector_factory(DELETED_WINDOW, DELETED_TRIGGER, 0.0);
     meta.set_block_based_table_factory(&table(&cache, 4 << 10));

@@ -28,6 +28,7 @@ pub(super) fn flavour(path: &Path) -> Option<Flavour> {
 }
 
 /// Whether RocksDB makes a file of this name before a new database can hold anything.
+#[cfg(feature = "rocksdb")]
 pub(super) fn is_leftover_of_creation(name: &str) -> bool {
     matches!(name, "CURRENT" | "IDENTITY" | "LOCK" | "LOG")
         || name.starts_with("MANIFEST-")

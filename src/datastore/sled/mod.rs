@@ -21,7 +21,7 @@ use sled::{Batch, Config, Db, Mode, Tree};
 use super::indexed::{Change, Indexed, Place, Tables, Visit, allocated_bytes, failure};
 use super::{Datastore, OpenRequest, Sync, Usage};
 use crate::sys::errno::ENOSPC;
-use crate::sys::space_of;
+use crate::sys::{Space, space_of, space_of_open};
 use crate::{Error, Result};
 
 const BLOCKS: &str = "blocks";
@@ -29,7 +29,7 @@ const META: &str = "meta";
 /// The entry of the default tree that says which store this is.
 const STORE_ID: &str = "store_id";
 /// Memory for pages of the trees.
-const CACHE_BYTES: u64 = 64 << 20;
+const CACHE_BYTES: u64 = 16 << 20;
 /// Room beyond the bytes of a change: segments are begun and pages rewritten.
 const ROOM_BYTES: u64 = 8 << 20;
 
@@ -59,14 +59,14 @@ impl Sled {
     /// [`Error::Usage`] for reading only, which sled cannot.
     pub fn open(request: &OpenRequest) -> Result<Box<dyn Datastore>> {
         let path = &request.path;
+        Place::look(request, probe, |_| false)?;
         if request.read_only {
             return Err(Error::Usage {
                 what: "the backend sled cannot open a store for reading only".into(),
                 hint: "leave out --read-only; --no-delete refuses deletions".into(),
             });
         }
-        Place::look(request, probe, |_| false)?;
-        require_room(path, 0)?;
+        require_room(path, space_of(path)?, 0)?;
         let config = Config::new()
             .path(path)
             .mode(Mode::HighThroughput)
@@ -94,9 +94,14 @@ impl Sled {
     }
 
     fn flush(&self) -> Result<()> {
-        require_room(&self.path, 0)?;
+        self.require_room(0)?;
         self.database.flush().map_err(|error| self.failed("flush", error))?;
         self.log.sync_data().map_err(|error| Error::io_at("sync", &self.path.join("db"), error))
+    }
+
+    /// The engine's file is asked, since the directory may have been moved.
+    fn require_room(&self, bytes: usize) -> Result<()> {
+        require_room(&self.path, space_of_open(&self.log, &self.path)?, bytes)
     }
 
     fn write_removals(&self, meta: Batch, blocks: Batch) -> sled::Result<()> {
@@ -123,9 +128,9 @@ fn failed(path: &Path, op: &str, error: sled::Error) -> Error {
 }
 
 /// Whether these bytes and what comes with them find room.
-fn require_room(path: &Path, bytes: usize) -> Result<()> {
+fn require_room(path: &Path, space: Space, bytes: usize) -> Result<()> {
     let needed = ROOM_BYTES.saturating_add((bytes as u64).saturating_mul(2));
-    if space_of(path)?.free_bytes >= needed {
+    if space.free_bytes >= needed {
         return Ok(());
     }
     Err(Error::io_at("write", path, std::io::Error::from_raw_os_error(ENOSPC)))
@@ -175,7 +180,7 @@ impl Tables for Sled {
                 }
             }
         }
-        require_room(&self.path, length)?;
+        self.require_room(length)?;
         self.dirty.store(true, Ordering::Release);
         self.write_removals(meta_removed, blocks_removed)
             .and_then(|()| self.write_puts(meta, blocks))

@@ -1,0 +1,318 @@
+//! An engine that forgets, latches and panics, and what is left of its store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use super::*;
+use crate::block::CidOptions;
+use crate::sys::errno::EIO;
+
+/// What the engine has on its disk, and how it is to fail.
+#[derive(Default)]
+struct Disk {
+    blocks: Mutex<BTreeMap<Key, Block>>,
+    /// The next change fails like this, and the engine refuses everything afterwards.
+    next_change: Mutex<Option<Fault>>,
+    /// While the ballast is there, changes and opening meet a full disk.
+    full_while: Mutex<Option<PathBuf>>,
+    cannot_open: AtomicBool,
+    opened: AtomicU32,
+}
+
+#[derive(Clone, Copy)]
+enum Fault {
+    Errno(i32),
+    Panic,
+}
+
+/// Removals stay in memory until something is synced.
+struct Engine {
+    disk: Arc<Disk>,
+    removed: Mutex<Vec<Key>>,
+    latched: AtomicBool,
+}
+
+fn io(errno: i32) -> Error {
+    Error::io("engine", std::io::Error::from_raw_os_error(errno))
+}
+
+impl Engine {
+    fn usable(&self) -> Result<()> {
+        if self.latched.load(Ordering::Relaxed) {
+            return Err(Error::EngineFailed { path: "engine".into(), what: "an earlier failure".into() });
+        }
+        Ok(())
+    }
+
+    fn begin_change(&self) -> Result<()> {
+        self.usable()?;
+        if self.disk.full_while.lock().as_ref().is_some_and(|ballast| ballast.exists()) {
+            self.latched.store(true, Ordering::Relaxed);
+            return Err(io(ENOSPC));
+        }
+        match self.disk.next_change.lock().take() {
+            None => Ok(()),
+            Some(fault) => {
+                self.latched.store(true, Ordering::Relaxed);
+                match fault {
+                    Fault::Errno(errno) => Err(io(errno)),
+                    Fault::Panic => panic!("the engine was told to panic"),
+                }
+            }
+        }
+    }
+
+    fn settle(&self) {
+        let mut blocks = self.disk.blocks.lock();
+        self.removed.lock().drain(..).for_each(|key| drop(blocks.remove(&key)));
+    }
+}
+
+impl Datastore for Engine {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>> {
+        self.usable()?;
+        let removed = self.removed.lock().contains(key);
+        Ok(self.disk.blocks.lock().get(key).filter(|_| !removed).map(|block| block.bytes().clone()))
+    }
+
+    fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.usable()?;
+        let removed = self.removed.lock().contains(key);
+        Ok(self.disk.blocks.lock().get(key).filter(|_| !removed).map(|block| *block.meta()))
+    }
+
+    fn put(&self, blocks: &[Block], _: Sync) -> Result<()> {
+        self.begin_change()?;
+        self.settle();
+        self.disk.blocks.lock().extend(blocks.iter().map(|block| (block.key().clone(), block.clone())));
+        Ok(())
+    }
+
+    fn set_meta(&self, key: &Key, _: MetaChange) -> Result<bool> {
+        self.begin_change()?;
+        Ok(self.stat(key)?.is_some())
+    }
+
+    fn remove(&self, keys: &[Key], sync: Sync) -> Result<u64> {
+        self.begin_change()?;
+        let there: Vec<Key> =
+            keys.iter().filter(|key| self.stat(key).is_ok_and(|found| found.is_some())).cloned().collect();
+        let count = there.len() as u64;
+        self.removed.lock().extend(there);
+        if sync == Sync::Now {
+            self.settle();
+        }
+        Ok(count)
+    }
+
+    fn position(&self, key: &Key) -> Position {
+        digest_position(key)
+    }
+
+    fn list(&self, _: Option<Position>, _: usize) -> Result<Vec<ListedKey>> {
+        self.usable()?;
+        Ok(Vec::new())
+    }
+
+    fn usage(&self) -> Result<Usage> {
+        Ok(Usage::default())
+    }
+
+    fn pending_bytes(&self) -> u64 {
+        0
+    }
+
+    fn file(&self, _: &Key) -> Result<Option<File>> {
+        Ok(None)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.begin_change()?;
+        self.settle();
+        Ok(())
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        self.usable()?;
+        self.settle();
+        Ok(())
+    }
+}
+
+struct Rig {
+    disk: Arc<Disk>,
+    store: Reviving,
+    _dir: tempfile::TempDir,
+    ballast: PathBuf,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Disk::default());
+        let ballast = Ballast::new(dir.path(), 4096);
+        let open: Open = {
+            let disk = Arc::clone(&disk);
+            Box::new(move || {
+                disk.opened.fetch_add(1, Ordering::Relaxed);
+                if disk.cannot_open.load(Ordering::Relaxed) {
+                    return Err(io(EIO));
+                }
+                if disk.full_while.lock().as_ref().is_some_and(|ballast| ballast.exists()) {
+                    return Err(io(ENOSPC));
+                }
+                Ok(Box::new(Engine {
+                    disk: Arc::clone(&disk),
+                    removed: Mutex::default(),
+                    latched: AtomicBool::new(false),
+                }))
+            })
+        };
+        let engine = open().unwrap();
+        let store = Reviving::new(engine, dir.path().to_owned(), ballast, open).unwrap();
+        let ballast = dir.path().join(super::super::ballast::BALLAST_NAME);
+        Self { disk, store, _dir: dir, ballast }
+    }
+
+    fn opened(&self) -> u32 {
+        self.disk.opened.load(Ordering::Relaxed)
+    }
+
+    fn fail_next(&self, fault: Fault) {
+        *self.disk.next_change.lock() = Some(fault);
+    }
+
+    fn holds(&self, block: &Block) -> bool {
+        self.store.get(block.key()).unwrap().is_some()
+    }
+
+    fn put(&self, block: &Block) -> Result<()> {
+        self.store.put(std::slice::from_ref(block), Sync::Now)
+    }
+
+    fn remove(&self, block: &Block) -> Result<u64> {
+        self.store.remove(std::slice::from_ref(block.key()), Sync::Later)
+    }
+}
+
+fn block(number: u8) -> Block {
+    let bytes = Bytes::from(vec![number; 100]);
+    Block::of(bytes, &CidOptions::default(), std::time::SystemTime::UNIX_EPOCH).unwrap()
+}
+
+#[test]
+fn after_a_failed_write_the_next_one_finds_a_new_engine() {
+    let rig = Rig::new();
+    rig.put(&block(1)).unwrap();
+    rig.fail_next(Fault::Errno(EIO));
+    assert_eq!(rig.put(&block(2)).unwrap_err().errno(), EIO);
+    rig.put(&block(3)).unwrap();
+    assert_eq!(rig.opened(), 2);
+    assert!(rig.holds(&block(1)) && !rig.holds(&block(2)) && rig.holds(&block(3)));
+}
+
+#[test]
+fn new_blocks_do_not_open_an_engine_that_fails_each_time_without_end() {
+    let rig = Rig::new();
+    for _ in 0..50 {
+        rig.fail_next(Fault::Errno(EIO));
+        assert_eq!(rig.put(&block(1)).unwrap_err().errno(), EIO);
+    }
+    assert!(rig.opened() < 10, "{}", rig.opened());
+}
+
+#[test]
+fn a_reader_of_an_engine_that_refuses_everything_is_served() {
+    let rig = Rig::new();
+    rig.put(&block(1)).unwrap();
+    rig.fail_next(Fault::Errno(EIO));
+    rig.put(&block(2)).unwrap_err();
+    assert!(rig.holds(&block(1)));
+    assert_eq!(rig.opened(), 2);
+    assert!(rig.holds(&block(1)));
+    assert_eq!(rig.opened(), 2, "once is enough");
+}
+
+#[test]
+fn deletions_that_the_engine_forgot_are_done_again() {
+    let rig = Rig::new();
+    rig.put(&block(1)).unwrap();
+    rig.put(&block(2)).unwrap();
+    rig.put(&block(3)).unwrap();
+    assert_eq!(rig.remove(&block(1)).unwrap(), 1);
+    assert_eq!(rig.remove(&block(2)).unwrap(), 1);
+    rig.fail_next(Fault::Errno(EIO));
+    rig.store.sync().unwrap();
+    assert!(!rig.holds(&block(1)) && !rig.holds(&block(2)) && rig.holds(&block(3)));
+    assert_eq!(rig.disk.blocks.lock().len(), 1, "on the disk too");
+}
+
+#[test]
+fn a_block_that_came_back_is_not_deleted_again() {
+    let rig = Rig::new();
+    rig.put(&block(1)).unwrap();
+    assert_eq!(rig.remove(&block(1)).unwrap(), 1);
+    rig.put(&block(1)).unwrap();
+    rig.fail_next(Fault::Errno(EIO));
+    rig.put(&block(2)).unwrap_err();
+    rig.put(&block(3)).unwrap();
+    assert!(rig.holds(&block(1)));
+}
+
+#[test]
+fn deleting_on_a_full_disk_uses_the_ballast() {
+    let rig = Rig::new();
+    rig.put(&block(1)).unwrap();
+    assert!(rig.ballast.exists());
+    *rig.disk.full_while.lock() = Some(rig.ballast.clone());
+    assert_eq!(rig.put(&block(2)).unwrap_err().errno(), ENOSPC);
+    assert!(rig.ballast.exists(), "not for new blocks");
+    assert_eq!(rig.remove(&block(1)).unwrap(), 1);
+    assert!(!rig.ballast.exists());
+    assert!(!rig.holds(&block(1)));
+    *rig.disk.full_while.lock() = None;
+    rig.store.sync().unwrap();
+    assert!(rig.ballast.exists(), "it is made again when there is room");
+}
+
+#[test]
+fn while_it_cannot_be_opened_everything_says_why_and_then_goes_on() {
+    let rig = Rig::new();
+    rig.put(&block(1)).unwrap();
+    assert_eq!(rig.remove(&block(1)).unwrap(), 1);
+    rig.disk.cannot_open.store(true, Ordering::Relaxed);
+    rig.fail_next(Fault::Errno(EIO));
+    rig.put(&block(2)).unwrap_err();
+    assert_eq!(rig.store.get(block(1).key()).unwrap_err().errno(), EIO);
+    assert_eq!(rig.remove(&block(1)).unwrap_err().errno(), EIO);
+    assert_eq!(rig.store.sync().unwrap_err().errno(), EIO);
+    rig.disk.cannot_open.store(false, Ordering::Relaxed);
+    rig.store.sync().unwrap();
+    assert!(!rig.holds(&block(1)));
+    rig.put(&block(4)).unwrap();
+}
+
+#[test]
+fn a_panic_is_a_failure_too() {
+    let rig = Rig::new();
+    rig.put(&block(1)).unwrap();
+    rig.fail_next(Fault::Panic);
+    assert!(catch_unwind(AssertUnwindSafe(|| rig.put(&block(2)))).is_err());
+    rig.put(&block(3)).unwrap();
+    assert_eq!(rig.opened(), 2);
+    assert!(rig.holds(&block(1)) && rig.holds(&block(3)));
+}
+
+#[test]
+fn closing_after_a_failure_keeps_what_was_acknowledged() {
+    let rig = Rig::new();
+    rig.put(&block(1)).unwrap();
+    rig.put(&block(2)).unwrap();
+    assert_eq!(rig.remove(&block(1)).unwrap(), 1);
+    rig.fail_next(Fault::Errno(EIO));
+    rig.put(&block(3)).unwrap_err();
+    Box::new(rig.store).close().unwrap();
+    let left: Vec<Key> = rig.disk.blocks.lock().keys().cloned().collect();
+    assert_eq!(left, [block(2).key().clone()]);
+}
