@@ -263,6 +263,17 @@ fn scripts_are_executable_explain_themselves_and_parse() {
     assert!(count >= 2);
 }
 
+#[test]
+fn the_scripts_know_which_backends_need_rocksdb() {
+    for row in BACKENDS {
+        for name in std::iter::once(&row.name).chain(row.aliases) {
+            let asked = common::sh(&root(), &format!("source scripts/lib.sh && needs_rocksdb {name}"));
+            assert!(asked.stderr.is_empty(), "{}", common::text(&asked));
+            assert_eq!(asked.status.success(), row.engine.contains("RocksDB"), "{name}: {}", row.engine);
+        }
+    }
+}
+
 /// A command of a session in the README, and what it prints.
 struct Said<'a> {
     command: &'a str,
