@@ -101,10 +101,15 @@ need() {
             missing+=("${pair#*:}")
         fi
     done
-    if [ ${#missing[@]} -eq 0 ]; then
-        return
+    if [ ${#missing[@]} -gt 0 ]; then
+        # A command may need more than one package.
+        # shellcheck disable=SC2068
+        install_packages ${missing[@]}
     fi
-    local as_root=() packages="${missing[*]}"
+}
+
+install_packages() {
+    local as_root=() packages="$*"
     has apt-get || fail "these packages are missing (Debian's names): $packages" "install them with this system's package manager"
     if [ "$(id -u)" != 0 ]; then
         has sudo || fail "these packages are missing: $packages" "as root: apt-get update && apt-get install $packages"
@@ -114,13 +119,73 @@ need() {
         fi
     fi
     say "Installing $packages"
-    # Word splitting is wanted: a command may need more than one package.
-    # shellcheck disable=SC2086
     if ! "${as_root[@]}" apt-get update --quiet=2 ||
         ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-            apt-get install --quiet=2 --yes --no-install-recommends $packages </dev/null; then
+            apt-get install --quiet=2 --yes --no-install-recommends "$@" </dev/null; then
         fail "could not install $packages" "as root: apt-get update && apt-get install $packages"
     fi
+}
+
+# needs_rocksdb BACKEND: whether this backend, by its name or an alias, comes with RocksDB.
+needs_rocksdb() {
+    case $1 in
+        badger* | pebble*) return 0 ;;
+        *) return 1 ;;
+    esac
+}
+
+# rocksdb_is_compiled: whether the target directory has, complete, the RocksDB that Cargo.lock names.
+rocksdb_is_compiled() {
+    local version output
+    version=$(sed -n '/^name = "rust-librocksdb-sys"$/{n;s/^version = "\(.*\)"$/\1/p}' "$repository/Cargo.lock")
+    for output in "$CARGO_TARGET_DIR"/release/build/rust-librocksdb-sys-*/output; do
+        # Cargo writes `output` when the build script has ended, and the script names its sources.
+        if [ -s "${output%/output}/out/librocksdb.a" ] && [ -e "$output" ] &&
+            grep --quiet --fixed-strings "/rust-librocksdb-sys-$version" "$output"; then
+            return 0
+        fi
+    done
+    return 1
+}
+
+# has_libclang: whether bindgen will find libclang, and libclang its own headers.
+has_libclang() {
+    if [ -n "${LIBCLANG_PATH:-}" ]; then
+        # A directory or the file itself; whoever sets it knows.
+        [ -f "$LIBCLANG_PATH" ] || compgen -G "$LIBCLANG_PATH/libclang*.so*" >/dev/null
+        return
+    fi
+    compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' >/dev/null ||
+        compgen -G '/usr/lib*/clang/*/include/stddef.h' >/dev/null || return 1
+    # libclang-cpp is another library. The whole list is read, so that nobody writes into a closed pipe.
+    { /sbin/ldconfig -p 2>/dev/null | awk '{ print $1 }' || true; compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' || true; } |
+        grep --extended-regexp '(^|/)libclang(-[0-9.]+)?\.so(\.|$)' >/dev/null
+}
+
+# prepare_build all|BACKEND...: chooses how to build for these backends, says what takes long, and
+# installs what is missing for it. RocksDB is in the build if a backend needs it or if it is
+# compiled already.
+prepare_build() {
+    local backend missing=()
+    build_kind=small
+    if rocksdb_is_compiled; then
+        build_kind=full
+        return
+    fi
+    for backend in "$@"; do
+        if [ "$backend" = all ] || needs_rocksdb "$backend"; then
+            build_kind=full
+        fi
+    done
+    if [ $build_kind = small ]; then
+        return
+    fi
+    has "${CXX:-c++}" || missing+=(g++)
+    has_libclang || missing+=(libclang-dev)
+    if [ ${#missing[@]} -gt 0 ]; then
+        install_packages "${missing[@]}"
+    fi
+    say "RocksDB is compiled once, about 15 minutes with 2 processors (there are $(nproc) here); later builds take a minute"
 }
 
 # alone COMMAND...: runs it while no other script builds or tests in the same target directory, where
@@ -131,11 +196,15 @@ alone() {
     flock --close "$lock" "$@"
 }
 
-# build_program FILE: builds the program and copies it there.
+# build_program FILE: builds the program as prepare_build has chosen, and copies it there.
 build_program() {
+    local features=()
+    if [ "$build_kind" = small ]; then
+        features=(--no-default-features)
+    fi
     # shellcheck disable=SC2016 # expanded by the inner shell
-    alone bash -c 'cd "$1" && cargo build --release --locked && cp "$2" "$3"' build \
-        "$repository" "$CARGO_TARGET_DIR/release/ipfs-persist-mount" "$1" </dev/null
+    alone bash -c 'cd "$1" && cargo build --release --locked "${@:4}" && cp "$2" "$3"' build \
+        "$repository" "$CARGO_TARGET_DIR/release/ipfs-persist-mount" "$1" "${features[@]}" </dev/null
 }
 
 # mounts_below DIR: mounts of the program in a directory, the newest first.

@@ -23,11 +23,15 @@ Builds ipfs-persist-mount, mounts a new store on a temporary directory, copies a
 this machine in under their CIDs, reads every byte back and compares it, unmounts, mounts again,
 and compares again. Everything it made is removed at the end.
 
-  --backend B  the storage engine: file (default) or another that `ipfs-persist-mount backends` lists
+  --backend B  the storage engine: file (default), memory, redb, sled, badger or pebble
   --keep       leave the data directory there, and say how to mount it
   --help       this text
 
-Debian and Ubuntu: missing packages (fuse3, and a C compiler for building) are installed.
+badger and pebble need RocksDB, which is compiled once, about 15 minutes with 2 processors. The
+others are built without it, in about a minute.
+
+Debian and Ubuntu: missing packages are installed: fuse3, a C compiler for building, and for
+RocksDB g++ and libclang-dev.
 CARGO_TARGET_DIR  where to build [default: ~/.cache/ipfs-persist-mount/target]
 TMPDIR            where the store and the mount point are made [default: /tmp]
 USAGE
@@ -71,7 +75,7 @@ mkdir "$mnt" "$logs" "$lists"
 clean_up() {
     local status=$?
     trap - EXIT
-    trap '' INT TERM HUP
+    trap '' INT TERM HUP PIPE
     if [ -n "$(mounts_below "$work")" ]; then
         "$program" unmount --timeout 5 "$mnt" >/dev/null 2>&1 || detach_below "$work"
     fi
@@ -103,6 +107,7 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
+trap 'exit 141' PIPE
 
 begun=$(now)
 step_begun=$begun
@@ -217,12 +222,13 @@ check_cargo
 check_fuse_device
 choose_target_dir
 need fusermount3:fuse3 cc:"gcc libc6-dev"
+prepare_build "$backend"
 [ "$(df --output=avail --block-size=1 "$work" | tail -n 1)" -ge $FREE_BYTES_MIN ] ||
     fail "less than $(in_mb $FREE_BYTES_MIN) are free in ${TMPDIR:-/tmp}" "set TMPDIR to a directory with more room"
 done_with tools "$(cargo --version | cut -d ' ' -f 1-2), $(fusermount3 --version | sed 's/ version: / /')"
 
 build_program "$program"
-done_with build "$CARGO_TARGET_DIR/release/ipfs-persist-mount"
+done_with build "$CARGO_TARGET_DIR/release/ipfs-persist-mount$([ "$build_kind" = full ] || say ", without RocksDB")"
 
 choose_files
 name_files
@@ -281,4 +287,10 @@ else
     say "    mkdir blocks"
     say "    $CARGO_TARGET_DIR/release/ipfs-persist-mount --background blocks"
     say "Its data will be in ./data/file. \`ipfs-persist-mount unmount blocks\` ends it."
+fi
+if [ "$build_kind" = small ]; then
+    say
+    say "The backends badger and pebble are not in this build, which has no RocksDB. To get them:"
+    say "    scripts/quickstart.sh --backend badger"
+    say "That compiles RocksDB once, about 15 minutes with 2 processors."
 fi

@@ -48,7 +48,7 @@ fn rows(lines: &[&str]) -> Vec<Vec<String>> {
 
 /// What `--help` says of the program and of each of its commands.
 fn helps() -> Vec<String> {
-    let commands: [&[&str]; 4] = [&[], &["unmount"], &["backends"], &["cid"]];
+    let commands: [&[&str]; 5] = [&[], &["unmount"], &["demo"], &["backends"], &["cid"]];
     let help = |command: &&[&str]| {
         let output = common::run(common::program().args(*command).arg("--help"));
         assert!(output.status.success(), "{}", common::text(&output));
@@ -71,12 +71,29 @@ fn the_readme_has_the_table_of_backends() {
         .iter()
         .map(|row| {
             let path = row.default_path.map_or("-".to_owned(), |path| format!("`{path}`"));
-            let durable = if row.durable { "yes" } else { "no" };
-            let cells = [&format!("`{}`", row.name), row.engine, durable, &path, row.about];
+            let yes_or_no = |yes: bool| if yes { "yes" } else { "no" };
+            let cells = [
+                &format!("`{}`", row.name),
+                row.engine,
+                row.version,
+                yes_or_no(row.durable),
+                yes_or_no(row.power_safe),
+                row.compression.unwrap_or("-"),
+                &path,
+                row.about,
+            ];
             cells.map(str::to_owned).to_vec()
         })
         .collect();
     assert_eq!(rows(&section(&read("README.md"), "## Backends")), expected);
+}
+
+#[test]
+fn every_backend_has_its_section_in_the_guide() {
+    let guide = read("docs/BACKENDS.md");
+    for row in BACKENDS {
+        assert!(section(&guide, &format!("## `{}`", row.name)).len() > 3, "{}", row.name);
+    }
 }
 
 #[test]
@@ -203,7 +220,7 @@ fn the_changelog_begins_with_what_is_not_released() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    for document in ["README.md", "CHANGELOG.md", "docs/SEMANTICS.md", "docs/DESIGN.md"] {
+    for document in ["README.md", "CHANGELOG.md", "docs/BACKENDS.md", "docs/SEMANTICS.md", "docs/DESIGN.md"] {
         let text = read(document);
         let base = root().join(document).parent().unwrap().to_owned();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(to, _)| to) {
@@ -244,6 +261,17 @@ fn scripts_are_executable_explain_themselves_and_parse() {
         count += 1;
     }
     assert!(count >= 2);
+}
+
+#[test]
+fn the_scripts_know_which_backends_need_rocksdb() {
+    for row in BACKENDS {
+        for name in std::iter::once(&row.name).chain(row.aliases) {
+            let asked = common::sh(&root(), &format!("source scripts/lib.sh && needs_rocksdb {name}"));
+            assert!(asked.stderr.is_empty(), "{}", common::text(&asked));
+            assert_eq!(asked.status.success(), row.engine.contains("RocksDB"), "{name}: {}", row.engine);
+        }
+    }
 }
 
 /// A command of a session in the README, and what it prints.

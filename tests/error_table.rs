@@ -107,6 +107,7 @@ fn examples() -> Vec<(&'static str, Error)> {
         ),
         ("NotMounted", Error::NotMounted { path: mount.clone() }),
         ("MountBusy", Error::MountBusy { path: mount, holders: text("less (7)") }),
+        ("Stopped", Error::Stopped { signal: "SIGINT" }),
         ("Internal", Error::Internal { what: text("the storage engine panicked while writing") }),
         ("Io", Error::Io { context: text("open /data"), source: source() }),
     ]
@@ -130,7 +131,7 @@ fn name_of(errno: i32) -> &'static str {
     macro_rules! names {
         ($($name:ident)*) => { [$((libc::$name, stringify!($name))),*] };
     }
-    let names = names!(EACCES EBADMSG EBUSY EDQUOT EEXIST EFBIG EINVAL EIO ENAMETOOLONG ENODEV ENOENT ENOMEM
+    let names = names!(EACCES EBADMSG EBUSY EDQUOT EEXIST EFBIG EINTR EINVAL EIO ENAMETOOLONG ENODEV ENOENT ENOMEM
         EISDIR EMFILE ENOSPC ENOTDIR EOPNOTSUPP EPERM EROFS ESTALE);
     names.iter().find(|(number, _)| *number == errno).unwrap_or_else(|| panic!("errno {errno}")).1
 }

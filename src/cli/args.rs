@@ -45,7 +45,9 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Unmount, and wait until the store is closed
     Unmount(UnmountArgs),
-    /// List the storage backends of this build
+    /// Try the storage backends: store blocks, read them back, close, open again, and measure
+    Demo(DemoArgs),
+    /// List the storage backends
     Backends(BackendsArgs),
     /// Print the CID of each file, as a mount would store it in one block
     Cid(CidArgs),
@@ -88,18 +90,14 @@ pub(super) struct MountArgs {
     /// Refuse every change
     #[arg(long, env = "IPFS_PERSIST_MOUNT_READ_ONLY", value_parser = BoolishValueParser::new())]
     pub(super) read_only: bool,
-    /// Free space that new blocks must leave
-    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MIN_FREE_SPACE", value_parser = values::size, default_value = "100MiB")]
-    pub(super) min_free_space: u64,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
     /// Largest block that may be written
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::size, default_value = "2MiB")]
     pub(super) max_block_size: u64,
     /// Most bytes that all unfinished writes together may hold in memory
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_STAGING", value_parser = values::size, default_value = "256MiB")]
     pub(super) max_staging: u64,
-    /// Most bytes of blocks that the memory backend holds
-    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MEMORY_LIMIT", value_parser = values::size, default_value = "1GiB")]
-    pub(super) memory_limit: u64,
     /// Let other users read
     #[arg(long, env = "IPFS_PERSIST_MOUNT_ALLOW_OTHER", value_parser = BoolishValueParser::new())]
     pub(super) allow_other: bool,
@@ -115,9 +113,6 @@ pub(super) struct MountArgs {
     /// Refuse to delete blocks
     #[arg(long, env = "IPFS_PERSIST_MOUNT_NO_DELETE", value_parser = BoolishValueParser::new())]
     pub(super) no_delete: bool,
-    /// How long to wait for another process to let go of the store
-    #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_LOCK_WAIT", value_parser = values::seconds, default_value = "10")]
-    pub(super) lock_wait: Duration,
     /// How long to serve files that are still open after SIGTERM or SIGINT
     #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_STOP_TIMEOUT", value_parser = values::seconds, default_value = "10")]
     pub(super) stop_timeout: Duration,
@@ -133,6 +128,20 @@ pub(super) struct MountArgs {
 
     #[command(flatten)]
     pub(super) helper: HelperArgs,
+}
+
+/// Limits of a store, for every command that opens one.
+#[derive(Debug, clap::Args)]
+pub(super) struct StoreArgs {
+    /// Free space that new blocks must leave
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MIN_FREE_SPACE", value_parser = values::size, default_value = "100MiB")]
+    pub(super) min_free_space: u64,
+    /// Most bytes of blocks that the memory backend holds
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MEMORY_LIMIT", value_parser = values::size, default_value = "1GiB")]
+    pub(super) memory_limit: u64,
+    /// How long to wait for another process to let go of the store
+    #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_LOCK_WAIT", value_parser = values::seconds, default_value = "10")]
+    pub(super) lock_wait: Duration,
 }
 
 /// What mount(8) passes to its helpers.
@@ -199,6 +208,42 @@ pub(super) struct UnmountArgs {
     remount: bool,
     #[arg(short = 't', hide = true)]
     fs_type: Option<String>,
+}
+
+const AFTER_DEMO_HELP: &str = "\
+Without --backend and --data-path every backend of this build is tried, each in a new directory
+in TMPDIR (/tmp if that is not set), which is removed afterwards.
+
+With --data-path the store there is used, or made. The blocks that it holds stay as they are: the
+demo adds its own, which are the same at every run, and removes those that were not there before.
+A demo that is killed with SIGKILL leaves what it has added.
+
+Half of the blocks are text as in JSON files, half are random bytes, and no two are the same. Put
+times are those of 4 writers at once, each of which waits until its block is durable; get times
+are those of one reader and include the check of the hash.";
+
+/// The flags of `demo`.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true, after_help = AFTER_DEMO_HELP)]
+pub(super) struct DemoArgs {
+    /// The storage engine to try. Without it, the one the data directory was made with; without a
+    /// data directory, every one of this build in turn
+    #[arg(long, value_name = "B", env = "BACKEND")]
+    pub(super) backend: Option<String>,
+    /// The data directory [default: a temporary one for each backend]
+    #[arg(long, value_name = "D", env = "DATA_PATH")]
+    pub(super) data_path: Option<PathBuf>,
+    /// How many blocks
+    #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_BLOCKS", default_value = "1000")]
+    pub(super) blocks: u64,
+    /// How large each of them is
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_SIZE", value_parser = values::size, default_value = "16KiB")]
+    pub(super) size: u64,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// Print a JSON object
+    #[arg(long, env = "IPFS_PERSIST_MOUNT_JSON", value_parser = BoolishValueParser::new())]
+    pub(super) json: bool,
 }
 
 /// The flags of `backends`.

@@ -5,18 +5,22 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{CidArgs, MountArgs, VerifyWhen};
+use super::args::{CidArgs, DemoArgs, MountArgs, StoreArgs, VerifyWhen};
 use super::mount_options;
 use crate::block::CidOptions;
 use crate::blockstore::{StoreInfo, StoreOptions, VerifyReads};
-use crate::datastore::{self, Backend};
+use crate::datastore::{self, BACKENDS, Backend};
 use crate::fs::FsOptions;
+use crate::jobs::demo;
 use crate::mount::ServeOptions;
 use crate::sys;
 use crate::{Error, Result};
 
 /// The backend of a data directory that does not exist yet, where none is asked for.
 const BACKEND_DEFAULT: &str = "file";
+
+/// The umask of every command that opens a store: files are private to the user.
+pub(super) const UMASK: u32 = 0o077;
 
 /// Everything that mounting needs to know.
 #[derive(Debug)]
@@ -73,11 +77,8 @@ impl MountConfig {
             backend,
             data_path,
             read_only: args.read_only,
-            min_free_space_bytes: args.min_free_space,
-            memory_limit_bytes: args.memory_limit,
-            lock_wait: args.lock_wait,
             verify_reads: verify_reads(args.verify_reads),
-            mount_point: None,
+            ..args.store.options()
         };
         Ok(Self {
             store,
@@ -88,6 +89,61 @@ impl MountConfig {
             fake: args.helper.fake,
             unused_data_path,
         })
+    }
+}
+
+/// What the demo is to try.
+#[derive(Debug)]
+pub(super) struct DemoConfig {
+    pub(super) data: demo::DataSet,
+    /// One demo for each backend, in this order.
+    pub(super) requests: Vec<demo::Request>,
+    /// Backends that would be tried if they were in this build.
+    pub(super) missing: Vec<&'static Backend>,
+    /// A data directory that was given, and means nothing to the backend.
+    pub(super) unused_data_path: Option<PathBuf>,
+}
+
+impl DemoConfig {
+    /// The meaning of the flags of `demo`.
+    pub(super) fn new(args: &DemoArgs) -> Result<Self> {
+        let data = demo::DataSet::new(args.blocks, args.size)?;
+        let backend = args.backend.as_deref().map(datastore::backend).transpose()?;
+        let given = args.data_path.as_deref().map(absolute).transpose()?;
+        let place = match &given {
+            Some(path) => demo::Place::Given(path.clone()),
+            None => demo::Place::TemporaryIn(std::env::temp_dir()),
+        };
+        let (mut backends, mut missing) = (vec![backend], Vec::new());
+        if backend.is_none() && given.is_none() {
+            let (built, other): (Vec<_>, Vec<_>) = BACKENDS.iter().partition(|row| row.built_in);
+            backends = built.into_iter().map(Some).collect();
+            missing = other;
+        }
+        let request = |backend| demo::Request {
+            store: StoreOptions { backend, ..args.store.options() },
+            place: place.clone(),
+            data,
+        };
+        let has_no_files = backend.is_some_and(|row| row.default_path.is_none());
+        Ok(Self {
+            data,
+            requests: backends.into_iter().map(request).collect(),
+            missing,
+            unused_data_path: given.filter(|_| has_no_files),
+        })
+    }
+}
+
+impl StoreArgs {
+    /// How a store is opened with these limits, whichever it is.
+    fn options(&self) -> StoreOptions {
+        StoreOptions {
+            min_free_space_bytes: self.min_free_space,
+            memory_limit_bytes: self.memory_limit,
+            lock_wait: self.lock_wait,
+            ..StoreOptions::default()
+        }
     }
 }
 

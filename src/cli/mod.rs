@@ -33,9 +33,11 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
 
 fn dispatch(args: Args) -> Result<ExitCode> {
     log::start(&args)?;
+    let quiet = args.log.is_quiet();
     match args.command {
-        None => commands::mount::run(args.mount, args.log.is_quiet()),
+        None => commands::mount::run(args.mount, quiet),
         Some(Command::Unmount(args)) => commands::unmount::run(&args),
+        Some(Command::Demo(args)) => commands::demo::run(&args, quiet),
         Some(Command::Backends(args)) => commands::backends::run(&args),
         Some(Command::Cid(args)) => commands::cid::run(&args),
     }

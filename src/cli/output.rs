@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 use crate::Error;
 
 /// The name that every line on standard error begins with.
@@ -36,9 +38,10 @@ pub(super) fn fail(error: &Error) -> ExitCode {
     ExitCode::from(exit_code(error))
 }
 
-/// Shows an error about one of several files.
-pub(super) fn fail_at(file: &Path, error: &Error) {
+/// Shows an error about one of several files or other things, and returns its exit code.
+pub(super) fn fail_at(file: &Path, error: &Error) -> ExitCode {
     to_stderr(&text_of(&format!("{}: {error}", file.display()), error));
+    ExitCode::from(exit_code(error))
 }
 
 /// Says something on standard error that must be seen, without asking for it.
@@ -59,6 +62,11 @@ pub(super) fn finish(written: io::Result<()>, code: ExitCode) -> crate::Result<E
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(code),
         Err(source) => Err(Error::io("write to standard output", source)),
     }
+}
+
+/// A result for programs.
+pub(super) fn json<T: Serialize>(value: &T) -> crate::Result<String> {
+    serde_json::to_string_pretty(value).map_err(|error| Error::io("write JSON", error.into()))
 }
 
 #[cfg(test)]

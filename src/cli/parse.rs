@@ -156,11 +156,11 @@ mod tests {
 
     #[test]
     fn options_count_less_than_flags_and_more_than_the_source() {
-        assert_eq!(parsed("-o strict,lock_wait=3 /mnt").mount.lock_wait, Duration::from_secs(3));
-        assert_eq!(parsed("-o lock_wait=3 --lock-wait 4 /mnt").mount.lock_wait, Duration::from_secs(4));
+        assert_eq!(parsed("-o strict,lock_wait=3 /mnt").mount.store.lock_wait, Duration::from_secs(3));
+        assert_eq!(parsed("-o lock_wait=3 --lock-wait 4 /mnt").mount.store.lock_wait, Duration::from_secs(4));
         let mount = parsed("/srv/blocks /mnt -o data_path=/elsewhere").mount;
         assert_eq!(mount.data_path, Some(PathBuf::from("/elsewhere")));
-        assert_eq!(parsed("/mnt --lock-wait 1 --lock-wait 2").mount.lock_wait, Duration::from_secs(2));
+        assert_eq!(parsed("/mnt --lock-wait 1 --lock-wait 2").mount.store.lock_wait, Duration::from_secs(2));
         assert_eq!(parsed("-v -o verbose /mnt -v").log.verbose, 3);
     }
 

@@ -161,6 +161,9 @@ pub enum Error {
     /// The mount has open files.
     #[error("{} is in use by {holders}", path.display())]
     MountBusy { path: PathBuf, holders: String },
+    /// A signal has ended the work of a command before it was done.
+    #[error("stopped by {signal}")]
+    Stopped { signal: &'static str },
     /// A panic was caught; the request it happened in failed.
     #[error("{what}")]
     Internal { what: String },

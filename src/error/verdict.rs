@@ -50,6 +50,7 @@ const FUSE_MODULE: &str =
     "load the kernel module (`modprobe fuse`); in a container, pass `--device /dev/fuse --cap-add SYS_ADMIN`";
 const FIND_MOUNTS: &str = "`findmnt -t fuse.ipfs-persist-mount` lists what is mounted";
 const CLOSE_FILES: &str = "close those files or end those programs, then unmount again";
+const START_AGAIN: &str = "start the command again to do the whole work";
 const REPORT: &str = "this is a bug in ipfs-persist-mount: please report it with the log";
 
 impl Error {
@@ -109,6 +110,7 @@ impl Error {
             Error::MountFailed { hint, .. } => row(EIO, Mount, hint),
             Error::NotMounted { .. } => row(EINVAL, NotMounted, FIND_MOUNTS),
             Error::MountBusy { .. } => row(EBUSY, NotMounted, CLOSE_FILES),
+            Error::Stopped { .. } => row(EINTR, Failure, START_AGAIN),
             Error::Internal { .. } => row(EIO, Failure, REPORT),
             Error::Io { source, .. } => system_call(source),
         }

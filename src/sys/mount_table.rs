@@ -72,6 +72,12 @@ pub(super) fn mount_id_at(path: &Path) -> Result<u64> {
     mount_id_of(&open_path(path)?)
 }
 
+/// The type of the file system that holds `path`, for example `ext4`.
+pub fn file_system_of(path: &Path) -> Result<Option<String>> {
+    let id = mount_id_at(path)?;
+    Ok(entries()?.into_iter().find(|entry| entry.id == id).map(|entry| entry.fs_type))
+}
+
 /// All mounts that this process can see.
 fn entries() -> Result<Vec<MountEntry>> {
     let table =

@@ -2,5 +2,6 @@
 
 pub(super) mod backends;
 pub(super) mod cid;
+pub(super) mod demo;
 pub(super) mod mount;
 pub(super) mod unmount;

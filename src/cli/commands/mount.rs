@@ -14,9 +14,6 @@ use crate::metrics::Metrics;
 use crate::mount::{self, point};
 use crate::sys::{self, Forked, Starting};
 
-/// Files are private to the user, whatever the umask was.
-const UMASK: u32 = 0o077;
-
 /// Mounts, and serves the mount until it is unmounted; in the background, returns when it is ready.
 pub(in crate::cli) fn run(args: MountArgs, quiet: bool) -> Result<ExitCode> {
     warn_of_refused_options(&args);
@@ -26,7 +23,7 @@ pub(in crate::cli) fn run(args: MountArgs, quiet: bool) -> Result<ExitCode> {
             "--max-staging is smaller than --max-block-size: larger blocks than that cannot be written"
         );
     }
-    sys::set_umask(UMASK);
+    sys::set_umask(config::UMASK);
     check_mount_point(&mut config)?;
     if !quiet {
         say_what_is_volatile(&config);
