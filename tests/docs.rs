@@ -88,6 +88,26 @@ fn the_readme_has_the_table_of_backends() {
     assert_eq!(rows(&section(&read("README.md"), "## Backends")), expected);
 }
 
+/// What the table says of an engine's version is what the build takes.
+#[test]
+fn the_versions_of_engines_are_those_of_the_lock_file() {
+    let lock = read("Cargo.lock");
+    let version = |crate_name: &str| {
+        let (_, behind) = lock.split_once(&format!("name = \"{crate_name}\"\nversion = \"")).unwrap();
+        behind.split('"').next().unwrap().to_owned()
+    };
+    for row in BACKENDS {
+        match row.engine {
+            "redb" | "sled" => assert_eq!(row.version, version(row.engine)),
+            rocksdb if rocksdb.starts_with("RocksDB") => {
+                let sys = version("rust-librocksdb-sys");
+                assert_eq!(row.version, sys.split_once('+').unwrap().1);
+            }
+            other => assert!(["flatfs", "sorted maps"].contains(&other), "{other}"),
+        }
+    }
+}
+
 #[test]
 fn every_backend_has_its_section_in_the_guide() {
     let guide = read("docs/BACKENDS.md");

@@ -40,10 +40,9 @@ What the system says goes through with its own errno, behind what was being done
 fn examples() -> Vec<(&'static str, Error)> {
     let text = |text: &str| text.to_owned();
     let (cid, name) = (text("bafkreic..."), text("photo.jpg"));
-    let (path, mount) = (PathBuf::from("/data"), PathBuf::from("/mnt"));
-    let source = || Arc::new(io::Error::from_raw_os_error(libc::ENOENT));
+    let path = PathBuf::from("/data");
     let not_built = Error::BackendNotBuilt { name: "pebble", engine: "RocksDB", feature: "rocksdb" };
-    vec![
+    let mut all = vec![
         ("NameInvalid", Error::NameInvalid { name: cid.clone(), why: text("it ends too early") }),
         ("NameTooLong", Error::NameTooLong { length_bytes: 300 }),
         ("HashUnknown", Error::HashUnknown { code: 0x99 }),
@@ -88,6 +87,17 @@ fn examples() -> Vec<(&'static str, Error)> {
         ("StoreUnclean", Error::StoreUnclean { path: path.clone() }),
         ("EngineFailed", Error::EngineFailed { path: path.clone(), what: text("it has stopped") }),
         ("StoreMissing", Error::StoreMissing { path }),
+    ];
+    all.extend(mount_examples());
+    all
+}
+
+/// The same for the errors of mounting and of being ended.
+fn mount_examples() -> Vec<(&'static str, Error)> {
+    let text = |text: &str| text.to_owned();
+    let mount = PathBuf::from("/mnt");
+    let source = || Arc::new(io::Error::from_raw_os_error(libc::ENOENT));
+    vec![
         (
             "MountPoint",
             Error::MountPoint {

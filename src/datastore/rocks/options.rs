@@ -4,7 +4,7 @@
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, InfoLogger,
-    LogLevel, Options,
+    LogLevel, Options, SstFileManager,
 };
 use tracing::{debug, error, warn};
 
@@ -21,6 +21,8 @@ const MEMTABLES_PER_DISK: u64 = 32;
 const CACHE_BYTES: usize = 48 << 20;
 /// Files that are open at once: many systems allow a process 1024.
 const OPEN_FILES_MAX: i32 = 256;
+/// Room on the disk that merging files must leave.
+const COMPACTION_LEAVES_BYTES: u64 = 4 << 20;
 /// Of bloom filters, per key: one in a hundred absent keys is looked for in vain.
 const BLOOM_BITS: f64 = 10.0;
 /// From this length on a value is kept outside of the sorted files.
@@ -54,6 +56,10 @@ pub(super) fn database(create: bool, memtable_bytes: usize) -> Options {
     // Room is taken when it is needed: a small disk is not filled by a log of one block.
     options.set_allow_fallocate(false);
     options.set_manifest_preallocation_size(0);
+    // Compaction leaves this much, and what a full disk has stopped goes on when there is room.
+    let files = SstFileManager::new();
+    files.set_compaction_buffer_size(COMPACTION_LEAVES_BYTES);
+    options.set_sst_file_manager(&files);
     options.set_max_open_files(OPEN_FILES_MAX);
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(1 << 20);
@@ -109,7 +115,7 @@ fn separated_blocks() -> Options {
     options.set_blob_compression_type(DBCompressionType::Zstd);
     // Half of a file being garbage is enough to have the rest moved, however young it is.
     options.set_enable_blob_gc(true);
-    options.set_blob_gc_age_cutoff(1.0);
+    options.set_blob_gc_age_cutoff(0.25);
     options.set_blob_gc_force_threshold(0.5);
     options
 }
