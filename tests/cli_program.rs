@@ -189,6 +189,7 @@ fn backends_shows_every_row_of_the_table() {
             "durable": backend.durable,
             "power_safe": backend.power_safe,
             "compression": backend.compression,
+            "read_only": backend.read_only,
             "file_per_block": backend.file_per_block,
             "default_path": backend.default_path,
             "about": backend.about,

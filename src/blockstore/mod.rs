@@ -17,6 +17,7 @@ mod syncer;
 mod verified_keys;
 mod write_path;
 
+pub use ballast::BALLAST_NAME;
 pub use commit::{Done, Stored};
 pub use marker::{FORMAT_VERSION, MARKER_NAME, Marker};
 pub use open_block::OpenBlock;

@@ -205,7 +205,7 @@ pub const BACKENDS: &[Backend] = &[
         parallel: 1,
         default_path: Some("./data/sled"),
         directory: "sled",
-        ballast_bytes: 16 << 20,
+        ballast_bytes: 8 << 20,
         probe: sled::probe,
         open: Sled::open,
     },

@@ -9,6 +9,7 @@ use crate::blockstore::Blockstore;
 use crate::cli::args::MountArgs;
 use crate::cli::config::{self, MountConfig};
 use crate::cli::{log, mount_options, output};
+use crate::datastore::Backend;
 use crate::fs::Filesystem;
 use crate::metrics::Metrics;
 use crate::mount::{self, point};
@@ -74,6 +75,15 @@ fn say_what_is_volatile(config: &MountConfig) {
     ));
 }
 
+fn say_what_is_not_power_safe(backend: &Backend) {
+    if backend.durable && !backend.power_safe {
+        tracing::warn!(
+            "the backend {} is not safe against power cuts: blocks whose close succeeded may be lost in one",
+            backend.name
+        );
+    }
+}
+
 enum Start {
     /// This process serves the mount.
     Here(Announcer),
@@ -102,6 +112,7 @@ fn open_and_serve(mut config: MountConfig, announcer: &mut Announcer) -> Result<
     }
     let store = Blockstore::open(&config.store, Arc::new(Metrics::default()))?;
     config.serve.source = config::source(store.info());
+    say_what_is_not_power_safe(store.info().backend);
     let filesystem = Filesystem::new(store, config.fs);
     mount::serve(filesystem, &config.serve, || {
         tracing::info!("mounted {} at {}", config.serve.source, config.serve.mount_point.display());

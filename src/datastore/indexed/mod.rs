@@ -16,7 +16,7 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use tracing::error;
 
-pub(super) use self::place::{Place, allocated_bytes, failure};
+pub(super) use self::place::{Place, failure};
 pub(super) use self::tables::{Change, Tables, Visit};
 use super::locks::KeyLocks;
 use super::{Datastore, ListedKey, MetaChange, OpenRequest, Position, Sync, Usage};

@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::datastore::OpenRequest;
@@ -79,24 +78,6 @@ fn names_in(path: &Path) -> Result<Vec<String>> {
             Err(error) => Err(Error::io_at("list", path, error)),
         })
         .collect()
-}
-
-/// Bytes that the files in a directory take on disk, those in directories in it included. Files that
-/// go meanwhile count nothing.
-pub(in crate::datastore) fn allocated_bytes(path: &Path) -> Result<u64> {
-    let entries = fs::read_dir(path).map_err(|error| Error::io_at("list", path, error))?;
-    let mut sum = 0;
-    for entry in entries {
-        let entry = entry.map_err(|error| Error::io_at("list", path, error))?;
-        match entry.metadata() {
-            Ok(found) if found.is_dir() => sum += allocated_bytes(&entry.path())?,
-            // The unit of st_blocks is 512 bytes whatever the file system's is (stat(2)).
-            Ok(found) => sum += found.blocks() * 512,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io_at("stat", &entry.path(), error)),
-        }
-    }
-    Ok(sum)
 }
 
 /// The error for an engine that has failed for a reason that it tells in words only: a full disk if

@@ -21,9 +21,9 @@ use redb::{
     ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
 };
 
-use super::indexed::{Change, Indexed, Place, Tables, Visit, allocated_bytes};
+use super::indexed::{Change, Indexed, Place, Tables, Visit};
 use super::{Datastore, OpenRequest, Sync, Usage};
-use crate::sys::sync_dir;
+use crate::sys::{allocated_bytes, sync_dir};
 use crate::{Error, Result};
 
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;

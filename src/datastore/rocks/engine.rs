@@ -10,9 +10,9 @@ use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, ReadOptions, WriteBatch
 use tracing::warn;
 
 use super::{BLOCKS, Flavour, META, options, recognise};
-use crate::datastore::indexed::{Change, Indexed, Place, Tables, Visit, allocated_bytes, failure};
+use crate::datastore::indexed::{Change, Indexed, Place, Tables, Visit, failure};
 use crate::datastore::{Datastore, OpenRequest, Sync, Usage};
-use crate::sys::space_of;
+use crate::sys::{allocated_bytes, space_of};
 use crate::{Error, Result};
 
 /// The entry of the default column family that says which store this is.
@@ -73,7 +73,9 @@ impl Rocks {
     fn flush(&self, wait: bool) -> Result<()> {
         let mut options = FlushOptions::default();
         options.set_wait(wait);
-        let families = [self.family(BLOCKS)?, self.family(META)?];
+        // One that is left out would keep the log from being removed.
+        let families =
+            [self.family(BLOCKS)?, self.family(META)?, self.family(rocksdb::DEFAULT_COLUMN_FAMILY_NAME)?];
         self.database.flush_cfs_opt(&families, &options).map_err(|error| self.failed("flush", error))
     }
 

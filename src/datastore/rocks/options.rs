@@ -83,6 +83,9 @@ pub(super) fn column_families(flavour: Flavour, memtable_bytes: usize) -> Vec<Co
     };
     blocks.set_write_buffer_size(memtable_bytes);
     blocks.set_max_write_buffer_number(3);
+    // Merging needs room for what it merges: small steps on a small disk.
+    blocks.set_target_file_size_base(memtable_bytes as u64);
+    blocks.set_max_bytes_for_level_base(4 * memtable_bytes as u64);
     blocks.add_compact_on_deletion_collector_factory(DELETED_WINDOW, DELETED_TRIGGER, 0.0);
     blocks.set_block_based_table_factory(&table(&cache, 16 << 10));
     let mut meta = Options::default();

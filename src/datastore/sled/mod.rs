@@ -18,10 +18,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use sled::{Batch, Config, Db, Mode, Tree};
 
-use super::indexed::{Change, Indexed, Place, Tables, Visit, allocated_bytes, failure};
+use super::indexed::{Change, Indexed, Place, Tables, Visit, failure};
 use super::{Datastore, OpenRequest, Sync, Usage};
 use crate::sys::errno::ENOSPC;
-use crate::sys::{Space, space_of, space_of_open};
+use crate::sys::{Space, allocated_bytes, space_of, space_of_open};
 use crate::{Error, Result};
 
 const BLOCKS: &str = "blocks";
@@ -31,7 +31,7 @@ const STORE_ID: &str = "store_id";
 /// Memory for pages of the trees.
 const CACHE_BYTES: u64 = 16 << 20;
 /// Room beyond the bytes of a change: segments are begun and pages rewritten.
-const ROOM_BYTES: u64 = 8 << 20;
+const ROOM_BYTES: u64 = 4 << 20;
 
 /// An open store.
 pub struct Sled {

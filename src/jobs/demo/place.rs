@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Request;
 use crate::Result;
-use crate::blockstore::StoreOptions;
+use crate::blockstore::{BALLAST_NAME, StoreOptions};
 use crate::datastore::Backend;
 use crate::sys::{ScratchDir, allocated_bytes};
 
@@ -56,8 +56,10 @@ impl Ground {
         self.options.data_path.as_deref()
     }
 
-    /// What the data directory takes on the disk.
+    /// What the data directory takes on the disk for its blocks: the room that is kept for a full
+    /// disk is none of theirs.
     pub fn allocated_bytes(&self) -> Result<u64> {
-        self.data_path().map_or(Ok(0), allocated_bytes)
+        let Some(path) = self.data_path() else { return Ok(0) };
+        Ok(allocated_bytes(path)?.saturating_sub(allocated_bytes(&path.join(BALLAST_NAME))?))
     }
 }
