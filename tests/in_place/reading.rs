@@ -90,7 +90,9 @@ fn beside_a_running_kubo_blocks_come_and_go() {
         drop(open);
 
         fs::write(theirs.file(&large), &content).unwrap();
-        assert!(mounted.ls().contains(&large));
+        let listed = mounted.ls();
+        let (file, again) = (theirs.file(&large).exists(), mounted.ls().len());
+        assert!(listed.contains(&large), "{} names, then {again}; its file: {file}", listed.len());
         assert!(fs::read(mounted.path(&large)).unwrap() == content);
         mounted.unmount();
     }
