@@ -38,11 +38,24 @@ What the system says goes through with its own errno, behind what was being done
 
 /// One example of every error, with the name of its variant.
 fn examples() -> Vec<(&'static str, Error)> {
-    let text = |text: &str| text.to_owned();
+    let mut examples = in_a_mount();
+    examples.extend(of_the_store());
+    examples.extend(of_mounting());
+    examples
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn source(errno: i32) -> Arc<io::Error> {
+    Arc::new(io::Error::from_raw_os_error(errno))
+}
+
+fn in_a_mount() -> Vec<(&'static str, Error)> {
     let (cid, name) = (text("bafkreic..."), text("photo.jpg"));
     let path = PathBuf::from("/data");
-    let not_built = Error::BackendNotBuilt { name: "pebble", engine: "RocksDB", feature: "rocksdb" };
-    let mut all = vec![
+    vec![
         ("NameInvalid", Error::NameInvalid { name: cid.clone(), why: text("it ends too early") }),
         ("NameTooLong", Error::NameTooLong { length_bytes: 300 }),
         ("HashUnknown", Error::HashUnknown { code: 0x99 }),
@@ -53,7 +66,7 @@ fn examples() -> Vec<(&'static str, Error)> {
         ("Damaged", Error::Damaged { cid }),
         ("TooBig", Error::TooBig { limit_bytes: 2 << 20 }),
         ("NoSpace", Error::NoSpace { path: path.clone(), free_bytes: 1000, reserve_bytes: 2000 }),
-        ("NoInodes", Error::NoInodes { path: path.clone(), free: 7 }),
+        ("NoInodes", Error::NoInodes { path, free: 7 }),
         ("MemoryFull", Error::MemoryFull { limit_bytes: 1 << 30 }),
         ("StagingFull", Error::StagingFull { limit_bytes: 256 << 20 }),
         ("NamesFull", Error::NamesFull { limit: 1000 }),
@@ -66,9 +79,15 @@ fn examples() -> Vec<(&'static str, Error)> {
         ("BlockInUse", Error::BlockInUse { name }),
         ("InvalidRequest", Error::InvalidRequest { what: "this is not a directory" }),
         ("NotSupported", Error::NotSupported { what: "files can only be extended here" }),
+    ]
+}
+
+fn of_the_store() -> Vec<(&'static str, Error)> {
+    let path = PathBuf::from("/data");
+    vec![
         ("Usage", Error::Usage { what: text("there is no CID version 7"), hint: text("use 0 or 1") }),
         ("BackendUnknown", Error::BackendUnknown { name: text("x"), known: text("memory, file") }),
-        ("BackendNotBuilt", not_built),
+        ("BackendNotBuilt", Error::BackendNotBuilt { name: "pebble", engine: "RocksDB", feature: "rocksdb" }),
         ("BackendMissing", Error::BackendMissing { path: path.clone(), backend: text("x") }),
         (
             "BackendMismatch",
@@ -78,8 +97,31 @@ fn examples() -> Vec<(&'static str, Error)> {
             "Locked",
             Error::Locked { path: path.clone(), holder: text("process 7 on host h, mounted at /mnt") },
         ),
+        (
+            "LockedByProgram",
+            Error::LockedByProgram {
+                path: path.clone(),
+                holder: text("Kubo (process 7)"),
+                release: "`ipfs shutdown`",
+            },
+        ),
+        (
+            "BesideUnwritable",
+            Error::BesideUnwritable {
+                path: PathBuf::from("/data/blocks"),
+                beside: PathBuf::from("/data/.blocks.ipfs-persist"),
+                source: source(libc::EACCES),
+            },
+        ),
         ("FormatNewer", Error::FormatNewer { path: path.clone(), found: 2, known: 1 }),
-        ("StoreForeign", Error::StoreForeign { path: path.clone(), what: text("it is not a directory") }),
+        (
+            "StoreForeign",
+            Error::StoreForeign {
+                path: path.clone(),
+                what: text("it holds files of LevelDB made by another program"),
+                hint: text("as the files are, for example: choose an empty directory with --data-path"),
+            },
+        ),
         (
             "StoreDamaged",
             Error::StoreDamaged { path: path.clone(), what: text("blocks is missing or empty") },
@@ -87,16 +129,11 @@ fn examples() -> Vec<(&'static str, Error)> {
         ("StoreUnclean", Error::StoreUnclean { path: path.clone() }),
         ("EngineFailed", Error::EngineFailed { path: path.clone(), what: text("it has stopped") }),
         ("StoreMissing", Error::StoreMissing { path }),
-    ];
-    all.extend(mount_examples());
-    all
+    ]
 }
 
-/// The same for the errors of mounting and of being ended.
-fn mount_examples() -> Vec<(&'static str, Error)> {
-    let text = |text: &str| text.to_owned();
+fn of_mounting() -> Vec<(&'static str, Error)> {
     let mount = PathBuf::from("/mnt");
-    let source = || Arc::new(io::Error::from_raw_os_error(libc::ENOENT));
     vec![
         (
             "MountPoint",
@@ -106,7 +143,7 @@ fn mount_examples() -> Vec<(&'static str, Error)> {
                 hint: text("choose an empty directory"),
             },
         ),
-        ("FuseDevice", Error::FuseDevice { source: source() }),
+        ("FuseDevice", Error::FuseDevice { source: source(libc::ENOENT) }),
         (
             "MountFailed",
             Error::MountFailed {
@@ -119,7 +156,7 @@ fn mount_examples() -> Vec<(&'static str, Error)> {
         ("MountBusy", Error::MountBusy { path: mount, holders: text("less (7)") }),
         ("Stopped", Error::Stopped { signal: "SIGINT" }),
         ("Internal", Error::Internal { what: text("the storage engine panicked while writing") }),
-        ("Io", Error::Io { context: text("open /data"), source: source() }),
+        ("Io", Error::Io { context: text("open /data"), source: source(libc::ENOENT) }),
     ]
 }
 

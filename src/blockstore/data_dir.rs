@@ -1,18 +1,21 @@
 //! The data directory: looked at first, then locked, then opened.
 //!
-//! Invariant: nothing is written into a directory that is not empty and has no marker of ours.
+//! Invariant: nothing is written into a directory that is not empty and has no marker of ours, but
+//! for stores of other programs that an engine opens in place.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::StoreOptions;
-use super::marker::{MARKER_NAME, Marker};
+use super::look::{look, refuse_file};
+use super::marker::Marker;
 use super::reviving::open_engine;
+use super::{StoreOptions, in_place};
 use crate::datastore::{BACKENDS, Backend, Datastore, OpenRequest, backend};
 use crate::sys::create_dir_all_private;
 use crate::sys::errno::{EACCES, EPERM, EROFS};
-use crate::sys::{FileLock, Holder, sync_file_system};
+use crate::sys::{FileLock, Holder, RecordLock, sync_file_system};
 use crate::{Error, Result};
 
 /// The name of the lock file in a data directory.
@@ -27,24 +30,57 @@ pub struct Opened {
     pub datastore: Box<dyn Datastore>,
     /// Its row.
     pub backend: &'static Backend,
-    /// The data directory; `None` for engines without one.
+    /// The data directory, or that of a store opened in place; `None` for engines without one.
     pub data_path: Option<PathBuf>,
     /// The marker's store id; empty for engines without a data directory.
     pub store_id: String,
-    /// Held until the engine has closed; `None` without a data directory, or read-only on media
-    /// where no lock can be taken.
-    pub lock: Option<FileLock>,
+    /// Whether another program may change the store meanwhile.
+    pub shared: bool,
+    /// Held until the engine has closed; `None` without a data directory, or read-only where no
+    /// lock can be taken.
+    pub locks: Option<Locks>,
+}
+
+/// What keeps others out of a store.
+#[derive(Debug)]
+pub struct Locks {
+    // Taken last, let go first: that is the order of the fields, for stores that are dropped unclosed.
+    /// The lock of the program whose store it is.
+    pub theirs: Option<RecordLock>,
+    /// Our own.
+    pub ours: FileLock,
+}
+
+impl Locks {
+    /// Our own alone.
+    pub fn ours(ours: FileLock) -> Self {
+        Self { theirs: None, ours }
+    }
+
+    /// Lets go in the reverse order of taking.
+    pub fn release(self) {
+        let Self { theirs, ours } = self;
+        drop(theirs);
+        drop(ours);
+    }
+}
+
+/// Where the parts of a store lie.
+#[derive(Debug)]
+pub struct Parts {
+    /// The directory that people know it by.
+    pub path: PathBuf,
+    /// The directory with the marker, the lock, and what has no place among the engine's files.
+    pub beside: PathBuf,
+    /// Whether `path` is another program's store.
+    pub foreign: bool,
 }
 
 /// Opens what `options` name: the marker decides, a flag that disagrees is an error.
 pub fn open(options: &StoreOptions) -> Result<Opened> {
     let row = match (options.backend, &options.data_path) {
         (Some(row), _) => row,
-        (None, Some(path)) => match Marker::read(path)? {
-            Some(marker) => backend(&marker.backend)
-                .map_err(|_| Error::BackendMissing { path: path.clone(), backend: marker.backend })?,
-            None => backend(BACKEND_DEFAULT)?,
-        },
+        (None, Some(path)) => row_of(path)?,
         (None, None) => backend(BACKEND_DEFAULT)?,
     };
     row.require_built_in()?;
@@ -52,19 +88,46 @@ pub fn open(options: &StoreOptions) -> Result<Opened> {
         return open_without_directory(row, options);
     };
     let path = options.data_path.clone().unwrap_or_else(|| PathBuf::from(default_path));
-    open_directory(row, &path, options)
+    match in_place::find(row, &path, options.backend.is_some())? {
+        Some(found) => in_place::open(row, found, options),
+        None => open_directory(row, &path, options),
+    }
+}
+
+/// The backend of a directory that was given without one.
+fn row_of(path: &Path) -> Result<&'static Backend> {
+    if let Some(marker) = Marker::read(path)? {
+        return backend(&marker.backend)
+            .map_err(|_| Error::BackendMissing { path: path.to_owned(), backend: marker.backend });
+    }
+    for row in BACKENDS {
+        if in_place::find(row, path, false)?.is_some() {
+            return Ok(row);
+        }
+    }
+    backend(BACKEND_DEFAULT)
 }
 
 fn open_without_directory(row: &'static Backend, options: &StoreOptions) -> Result<Opened> {
-    let datastore = (row.open)(&request(row, Path::new(""), None, options))?;
-    Ok(Opened { datastore, backend: row, data_path: None, store_id: String::new(), lock: None })
+    let request = OpenRequest {
+        memory_limit_bytes: options.memory_limit_bytes,
+        read_only: options.read_only,
+        ..OpenRequest::default()
+    };
+    let datastore = (row.open)(&request)?;
+    Ok(Opened {
+        datastore,
+        backend: row,
+        data_path: None,
+        store_id: String::new(),
+        shared: false,
+        locks: None,
+    })
 }
 
 fn open_directory(row: &'static Backend, path: &Path, options: &StoreOptions) -> Result<Opened> {
     match std::fs::metadata(path) {
-        Ok(found) if !found.is_dir() => {
-            return Err(Error::StoreForeign { path: path.to_owned(), what: "it is not a directory".into() });
-        }
+        Ok(found) if !found.is_dir() => return Err(refuse_file(path)),
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             if options.read_only {
@@ -76,107 +139,98 @@ fn open_directory(row: &'static Backend, path: &Path, options: &StoreOptions) ->
     }
     let path = path.canonicalize().map_err(|e| Error::io_at("resolve", path, e))?;
     look(row, &path)?;
-    let lock = take_lock(row, &path, options)?;
-    if !options.read_only && lock.as_ref().is_some_and(FileLock::was_abandoned) {
-        // What a killed process had written is there to be seen, and perhaps not on the disk yet:
-        // it must not be taken for durable when the same block is written again.
-        warn!(path = %path.display(), "the last holder of this store did not close it");
-        sync_file_system(&path)?;
+    let parts = Parts { beside: path.clone(), path, foreign: false };
+    let lock = match our_lock(row, &parts, options, options.lock_wait) {
+        Err(Error::Io { context, source }) if options.read_only && is_unwritable(&source) => {
+            warn!(%context, "no lock can be taken here; opened read-only without one");
+            None
+        }
+        other => Some(other?),
+    };
+    if let Some(lock) = lock.as_ref().filter(|_| !options.read_only) {
+        sync_after_crash(lock, &parts)?;
     }
     // Once more under the lock: another process may have made the store meanwhile.
-    let marker = match look(row, &path)? {
+    let marker = match look(row, &parts.path)? {
         Some(marker) => marker,
-        None if options.read_only => return Err(Error::StoreMissing { path }),
+        None if options.read_only => return Err(Error::StoreMissing { path: parts.path }),
         None => {
             let marker = Marker::new(row.name)?;
-            marker.write(&path)?;
-            info!(path = %path.display(), backend = row.name, "a new store");
+            marker.write(&parts.beside)?;
+            info!(path = %parts.path.display(), backend = row.name, "a new store");
             marker
         }
     };
-    let engine = request(row, &path, Some(&marker), options);
-    let datastore = open_engine(row, &engine).map_err(|error| match error {
-        // The marker says that there was an engine: what is missing has been lost.
-        Error::StoreMissing { .. } if marker.complete => {
-            let what = format!("{} is missing or empty", row.directory);
-            Error::StoreDamaged { path: path.clone(), what }
-        }
-        other => other,
-    })?;
-    if !marker.complete && !options.read_only {
-        Marker { complete: true, ..marker.clone() }.write(&path)?;
-    }
-    Ok(Opened { datastore, backend: row, data_path: Some(path), store_id: marker.store_id, lock })
+    start_engine(row, parts, Some(marker), lock.map(Locks::ours), options)
 }
 
-fn request(row: &Backend, path: &Path, marker: Option<&Marker>, options: &StoreOptions) -> OpenRequest {
-    OpenRequest {
-        path: path.join(row.directory),
-        beside: path.to_owned(),
-        store_id: marker.map(|marker| marker.store_id.clone()).unwrap_or_default(),
-        foreign: false,
-        create: !options.read_only && marker.is_none_or(|marker| !marker.complete),
+/// Opens the engine of a store that is locked, and notes that it has been opened.
+pub fn start_engine(
+    row: &'static Backend,
+    parts: Parts,
+    marker: Option<Marker>,
+    locks: Option<Locks>,
+    options: &StoreOptions,
+) -> Result<Opened> {
+    let store_id = marker.as_ref().map(|marker| marker.store_id.clone()).unwrap_or_default();
+    let complete = marker.as_ref().is_some_and(|marker| marker.complete);
+    let request = OpenRequest {
+        path: if parts.foreign { parts.path.clone() } else { parts.path.join(row.directory) },
+        beside: parts.beside.clone(),
+        store_id: store_id.clone(),
+        foreign: parts.foreign,
+        create: !options.read_only && !complete,
         read_only: options.read_only,
         memory_limit_bytes: options.memory_limit_bytes,
+    };
+    let datastore = open_engine(row, &request).map_err(|error| match error {
+        // The marker says that there was an engine: what is missing has been lost.
+        Error::StoreMissing { .. } if complete => vanished(&parts, row),
+        other => other,
+    })?;
+    if let Some(marker) = marker
+        && !complete
+        && !options.read_only
+    {
+        Marker { complete: true, ..marker }.write(&parts.beside)?;
     }
+    let shared = parts.foreign && options.read_only;
+    Ok(Opened { datastore, backend: row, data_path: Some(parts.path), store_id, shared, locks })
 }
 
-/// Says whether the directory is ours (its marker), empty (`None`), or not to be touched (an error).
-fn look(row: &Backend, path: &Path) -> Result<Option<Marker>> {
-    if let Some(marker) = Marker::read(path)? {
-        if marker.backend != row.name {
-            return Err(Error::BackendMismatch {
-                path: path.to_owned(),
-                found: marker.backend,
-                asked: row.name.to_owned(),
-            });
-        }
-        return Ok(Some(marker));
-    }
-    let entries = std::fs::read_dir(path).map_err(|e| Error::io_at("list", path, e))?;
-    for entry in entries {
-        let name = entry.map_err(|e| Error::io_at("list", path, e))?.file_name();
-        let name = name.to_string_lossy();
-        if !is_leftover_of_creation(&name) {
-            return Err(Error::StoreForeign { path: path.to_owned(), what: describe(path, &name) });
-        }
-    }
-    Ok(None)
+/// The marker says that there was an engine, and its files are gone.
+pub fn vanished(parts: &Parts, row: &Backend) -> Error {
+    let what = if parts.foreign {
+        format!("it is missing or empty, and {} says that it was not", parts.beside.display())
+    } else {
+        format!("{} is missing or empty", row.directory)
+    };
+    Error::StoreDamaged { path: parts.path.clone(), what }
 }
 
-/// What an interrupted creation, or a freshly made file system, leaves in a directory that is
-/// otherwise empty.
-fn is_leftover_of_creation(name: &str) -> bool {
-    name == LOCK_NAME || name == "lost+found" || name.starts_with(&format!(".{MARKER_NAME}"))
-}
-
-fn describe(path: &Path, first_name: &str) -> String {
-    match BACKENDS.iter().find(|row| (row.probe)(path)) {
-        Some(row) => format!("it holds files of {} made by another program", row.engine),
-        None if BACKENDS
-            .iter()
-            .any(|row| path.join(row.directory).is_dir() && path.join(LOCK_NAME).is_file()) =>
-        {
-            format!("it looks like one whose {MARKER_NAME} is gone; if it is, put that file back")
-        }
-        None => format!("it is not empty (it holds {first_name}) and has no {MARKER_NAME}"),
+/// What a killed process had written is there to be seen, and perhaps not on the disk yet: it must
+/// not be taken for durable when the same block is written again.
+pub fn sync_after_crash(lock: &FileLock, parts: &Parts) -> Result<()> {
+    if !lock.was_abandoned() {
+        return Ok(());
     }
+    warn!(path = %parts.path.display(), "the last holder of this store did not close it");
+    sync_file_system(&parts.path)?;
+    if parts.foreign { sync_file_system(&parts.beside) } else { Ok(()) }
 }
 
-fn take_lock(row: &Backend, path: &Path, options: &StoreOptions) -> Result<Option<FileLock>> {
+/// Takes our own lock.
+pub fn our_lock(row: &Backend, parts: &Parts, options: &StoreOptions, wait: Duration) -> Result<FileLock> {
     let holder = Holder::current(row.name, options.mount_point.as_deref());
-    match FileLock::acquire(&path.join(LOCK_NAME), options.lock_wait, &holder) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(Error::Io { context, source }) if options.read_only && is_unwritable(&source) => {
-            warn!(%context, "no lock can be taken here; opened read-only without one");
-            Ok(None)
-        }
+    let lock = FileLock::acquire(&parts.beside.join(LOCK_NAME), wait, &holder);
+    lock.map_err(|error| match error {
         // People know the directory, not the file in it.
-        Err(Error::Locked { holder, .. }) => Err(Error::Locked { path: path.to_owned(), holder }),
-        Err(error) => Err(error),
-    }
+        Error::Locked { holder, .. } => Error::Locked { path: parts.path.clone(), holder },
+        other => other,
+    })
 }
 
-fn is_unwritable(error: &std::io::Error) -> bool {
+/// Whether the place is one where this process may not write.
+pub fn is_unwritable(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(EROFS | EACCES | EPERM))
 }

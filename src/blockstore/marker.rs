@@ -33,6 +33,9 @@ pub struct Marker {
     pub created_unix_secs: u64,
     /// Whether the engine has been opened once.
     pub complete: bool,
+    /// Whether the engine's files are another program's store, which lies beside this directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_place: bool,
 }
 
 impl Marker {
@@ -47,6 +50,7 @@ impl Marker {
             store_id: store_id.trim().to_owned(),
             created_unix_secs: created.as_secs(),
             complete: false,
+            in_place: false,
         })
     }
 

@@ -6,6 +6,8 @@
 mod ballast;
 mod commit;
 mod data_dir;
+mod in_place;
+mod look;
 mod marker;
 mod open_block;
 mod options;

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tracing::error;
 
 use super::commit::{Done, GroupCommit, Pending, Stored};
-use super::data_dir;
+use super::data_dir::{self, Locks};
 use super::open_block::{OpenBlocks, find};
 use super::reserve::Reserve;
 use super::syncer::Syncer;
@@ -22,7 +22,6 @@ use super::{StoreOptions, VerifyReads};
 use crate::block::{Block, Key, Meta};
 use crate::datastore::{Backend, Datastore, ListedKey, MetaChange, Position, Sync};
 use crate::metrics::{Count, Metrics};
-use crate::sys::FileLock;
 use crate::sys::Space;
 use crate::{Error, Result};
 
@@ -37,6 +36,8 @@ pub struct StoreInfo {
     pub store_id: String,
     /// Whether the lock is held.
     pub locked: bool,
+    /// Whether another program may add and remove blocks meanwhile.
+    pub shared: bool,
 }
 
 /// The engine and what every part of the store shares.
@@ -57,15 +58,15 @@ pub struct Blockstore {
     reserve: Option<Reserve>,
     memory_limit_bytes: u64,
     info: StoreInfo,
-    // The last field: the lock outlives the engine even where a store is dropped unclosed.
-    lock: Option<FileLock>,
+    // The last field: the locks outlive the engine even where a store is dropped unclosed.
+    locks: Option<Locks>,
 }
 
 impl Blockstore {
     /// Opens the store that `options` name: looks, locks, checks the marker, opens the engine.
     ///
     /// # Errors
-    /// [`Error::Locked`] after the lock wait, [`Error::BackendMismatch`], [`Error::StoreForeign`],
+    /// [`Error::Locked`] and [`Error::LockedByProgram`] after the lock wait, [`Error::BackendMismatch`], [`Error::StoreForeign`],
     /// [`Error::FormatNewer`], [`Error::StoreDamaged`], and what the system says.
     pub fn open(options: &StoreOptions, metrics: Arc<Metrics>) -> Result<Self> {
         let opened = data_dir::open(options)?;
@@ -82,9 +83,10 @@ impl Blockstore {
             backend: opened.backend,
             data_path: opened.data_path,
             store_id: opened.store_id,
-            locked: opened.lock.is_some(),
+            locked: opened.locks.is_some(),
+            shared: opened.shared,
         };
-        Self::assemble(opened.datastore, options, metrics, reserve, info, opened.lock)
+        Self::assemble(opened.datastore, options, metrics, reserve, info, opened.locks)
     }
 
     /// A store on an engine that the caller has opened, without data directory and lock: for
@@ -95,7 +97,8 @@ impl Blockstore {
         options: &StoreOptions,
         metrics: Arc<Metrics>,
     ) -> Result<Self> {
-        let info = StoreInfo { backend, data_path: None, store_id: String::new(), locked: false };
+        let info =
+            StoreInfo { backend, data_path: None, store_id: String::new(), locked: false, shared: false };
         Self::assemble(datastore, options, metrics, None, info, None)
     }
 
@@ -105,7 +108,7 @@ impl Blockstore {
         metrics: Arc<Metrics>,
         reserve: Option<Reserve>,
         info: StoreInfo,
-        lock: Option<FileLock>,
+        locks: Option<Locks>,
     ) -> Result<Self> {
         let engine = Arc::new(Engine {
             datastore,
@@ -117,7 +120,7 @@ impl Blockstore {
             commits: GroupCommit::default(),
         });
         let syncer = Syncer::start(&engine)?;
-        Ok(Self { engine, syncer, reserve, memory_limit_bytes: options.memory_limit_bytes, info, lock })
+        Ok(Self { engine, syncer, reserve, memory_limit_bytes: options.memory_limit_bytes, info, locks })
     }
 
     /// What this store is.
@@ -244,7 +247,7 @@ impl Blockstore {
 
     /// Ends background work, closes the engine, releases the lock.
     pub fn close(self) -> Result<()> {
-        let Self { engine, syncer, lock, .. } = self;
+        let Self { engine, syncer, locks, .. } = self;
         syncer.stop();
         let closed = match Arc::into_inner(engine) {
             Some(engine) => engine.datastore.close(),
@@ -253,7 +256,9 @@ impl Blockstore {
         if let Err(failure) = &closed {
             error!(error = %failure, "the store did not close cleanly");
         }
-        drop(lock);
+        if let Some(locks) = locks {
+            locks.release();
+        }
         closed
     }
 }

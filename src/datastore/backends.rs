@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::Datastore;
 use super::flatfs::{self, FlatFs};
+use super::foreign;
 use super::memory::Memory;
 use super::redb::{self, Redb};
 use super::rocks;
-use super::sled::{self, Sled};
+use super::sled::Sled;
 use crate::{Error, Result};
 
 /// How an engine is to be opened.
@@ -30,6 +31,35 @@ pub struct OpenRequest {
     pub read_only: bool,
     /// Most bytes of blocks that a volatile engine may hold.
     pub memory_limit_bytes: u64,
+}
+
+/// A store of another program that an engine of ours can open where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InPlace {
+    /// The engine's directory.
+    pub path: PathBuf,
+    /// The directory for what is ours: marker, lock, and what has no place among the engine's files.
+    pub beside: PathBuf,
+    /// Whether the engine's files are there. They are not where they have gone, and only what was
+    /// kept beside them is left.
+    pub present: bool,
+    /// The lock of the program whose store it is, if that program has one.
+    pub lock: Option<ProgramLock>,
+}
+
+/// How a program keeps others out of its store: a write lock of fcntl(2) on a whole file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramLock {
+    /// The file, which stays empty.
+    pub path: PathBuf,
+    /// Its mode where it has to be made.
+    pub mode: u32,
+    /// The program's name.
+    pub program: &'static str,
+    /// What its process is called.
+    pub process: &'static str,
+    /// How it is made to let go, for people.
+    pub release: &'static str,
 }
 
 /// One engine: what the command line, the README table and the tests know of it.
@@ -70,6 +100,9 @@ pub struct Backend {
     pub ballast_bytes: u64,
     /// Whether a directory holds files of this engine. Only looks.
     pub probe: fn(&Path) -> bool,
+    /// Finds another program's store that this engine can open in place, in a directory or named by
+    /// it; `None` for engines that open none. Only looks.
+    pub in_place: Option<fn(&Path) -> Option<InPlace>>,
     /// Opens the engine.
     pub open: fn(&OpenRequest) -> Result<Box<dyn Datastore>>,
 }
@@ -112,6 +145,7 @@ pub const BACKENDS: &[Backend] = &[
         directory: "memory",
         ballast_bytes: 0,
         probe: |_| false,
+        in_place: None,
         open: Memory::open,
     },
     Backend {
@@ -131,6 +165,7 @@ pub const BACKENDS: &[Backend] = &[
         directory: "blocks",
         ballast_bytes: 0,
         probe: flatfs::probe,
+        in_place: Some(flatfs::in_place),
         open: FlatFs::open,
     },
     Backend {
@@ -150,6 +185,7 @@ pub const BACKENDS: &[Backend] = &[
         directory: "badger",
         ballast_bytes: 8 << 20,
         probe: rocks::probe_badger,
+        in_place: None,
         open: rocks::open_badger,
     },
     Backend {
@@ -169,6 +205,7 @@ pub const BACKENDS: &[Backend] = &[
         directory: "pebble",
         ballast_bytes: 8 << 20,
         probe: rocks::probe_pebble,
+        in_place: None,
         open: rocks::open_pebble,
     },
     Backend {
@@ -188,6 +225,7 @@ pub const BACKENDS: &[Backend] = &[
         directory: "redb",
         ballast_bytes: 8 << 20,
         probe: redb::probe,
+        in_place: None,
         open: Redb::open,
     },
     Backend {
@@ -206,7 +244,8 @@ pub const BACKENDS: &[Backend] = &[
         default_path: Some("./data/sled"),
         directory: "sled",
         ballast_bytes: 8 << 20,
-        probe: sled::probe,
+        probe: foreign::is_sled,
+        in_place: None,
         open: Sled::open,
     },
 ];

@@ -6,6 +6,7 @@
 mod backends;
 mod contract;
 pub mod flatfs;
+pub mod foreign;
 mod indexed;
 mod locks;
 pub mod memory;
@@ -14,5 +15,5 @@ pub mod redb;
 mod rocks;
 pub mod sled;
 
-pub use backends::{BACKENDS, Backend, OpenRequest, backend};
+pub use backends::{BACKENDS, Backend, InPlace, OpenRequest, ProgramLock, backend};
 pub use contract::{Datastore, ListedKey, MetaChange, Position, Sync, Usage};

@@ -128,12 +128,18 @@ pub enum Error {
     /// Another process holds the data directory.
     #[error("{} is in use by {holder}", path.display())]
     Locked { path: PathBuf, holder: String },
+    /// Another program holds its own store, which was to be opened in place.
+    #[error("{} is in use by {holder}", path.display())]
+    LockedByProgram { path: PathBuf, holder: String, release: &'static str },
+    /// What belongs beside another program's store cannot be kept there.
+    #[error("{} cannot be opened in place: its lock and marker belong in {}: {source}", path.display(), beside.display())]
+    BesideUnwritable { path: PathBuf, beside: PathBuf, source: Arc<io::Error> },
     /// The data directory was made by a newer version of this program.
     #[error("{} has format version {found}, this program knows versions up to {known}", path.display())]
     FormatNewer { path: PathBuf, found: u32, known: u32 },
     /// The directory holds data that this program did not make.
     #[error("{} is not a store of ipfs-persist-mount: {what}", path.display())]
-    StoreForeign { path: PathBuf, what: String },
+    StoreForeign { path: PathBuf, what: String, hint: String },
     /// The data directory is ours and cannot be read.
     #[error("the store {} is damaged: {what}", path.display())]
     StoreDamaged { path: PathBuf, what: String },

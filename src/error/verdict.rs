@@ -41,7 +41,8 @@ const OTHER_BUILD: &str =
     "use a build that has it (`ipfs-persist-mount backends` lists those of this one), or another --data-path";
 const UNMOUNT_THERE: &str = "unmount it there first (`ipfs-persist-mount unmount MOUNTPOINT`), or wait longer with --lock-wait SECONDS";
 const NEWER_PROGRAM: &str = "open it with the version of ipfs-persist-mount that made it, or a newer one";
-const EMPTY_DIRECTORY: &str = "choose an empty or new directory with --data-path";
+const BESIDE: &str =
+    "mount with --read-only, which needs nothing there, or let your user write in the parent directory";
 const RESTORE: &str =
     "restore the named file from a backup, or move the directory away and start a new store";
 const MOUNT_ONCE: &str = "mount it once without --read-only: that repairs it";
@@ -97,7 +98,17 @@ impl Error {
             }
             Error::Locked { .. } => row(EBUSY, Locked, UNMOUNT_THERE),
             Error::FormatNewer { .. } => row(EINVAL, Store, NEWER_PROGRAM),
-            Error::StoreForeign { .. } => row(EINVAL, Store, EMPTY_DIRECTORY),
+            Error::LockedByProgram { release, .. } => row(
+                EBUSY,
+                Locked,
+                &format!(
+                    "stop it first ({release}), wait longer with --lock-wait SECONDS, or look without changing with --read-only"
+                ),
+            ),
+            Error::BesideUnwritable { source, .. } => {
+                row(source.raw_os_error().unwrap_or(EIO), Failure, BESIDE)
+            }
+            Error::StoreForeign { hint, .. } => row(EINVAL, Store, hint),
             Error::StoreDamaged { .. } => row(EIO, Store, RESTORE),
             Error::StoreUnclean { .. } => row(EIO, Store, MOUNT_ONCE),
             Error::EngineFailed { .. } => row(EIO, Failure, CHECK_DISK),

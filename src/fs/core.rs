@@ -116,6 +116,11 @@ impl Shared {
         times.ctime = SystemTime::now();
     }
 
+    /// How long the kernel may believe what it is told of stored blocks and of the root.
+    pub(super) fn lasting(&self) -> Validity {
+        if self.store.info().shared { Validity::Brief } else { Validity::Long }
+    }
+
     pub(super) fn root_entry(&self) -> Entry {
         let times = self.root_times.lock();
         let attr = Attr {
@@ -130,7 +135,7 @@ impl Shared {
             mtime: times.mtime,
             ctime: times.ctime,
         };
-        Entry { attr, validity: Validity::Long }
+        Entry { attr, validity: self.lasting() }
     }
 
     /// A stored block's or an identity CID's attributes, without a number; `None` if absent.
@@ -164,7 +169,7 @@ impl Shared {
     /// Tells the kernel of a block by a name.
     pub(super) fn block_entry(&self, key: &Key, form: CidForm, name: &OsStr, attr: Attr) -> Entry {
         let ino = self.inodes.lock().remember_block(key, form, name);
-        Entry { attr: Attr { ino, ..attr }, validity: Validity::Long }
+        Entry { attr: Attr { ino, ..attr }, validity: self.lasting() }
     }
 
     /// Tells the kernel of a file.

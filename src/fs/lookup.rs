@@ -139,7 +139,7 @@ impl Shared {
             Node::Block { key, standing, .. } => match self.block_attr(&key)? {
                 Some(attr) => {
                     let retired = standing == Standing::Retired;
-                    let validity = if retired { Validity::None } else { Validity::Long };
+                    let validity = if retired { Validity::None } else { self.lasting() };
                     Ok(Entry { attr: Attr { ino, ..attr }, validity })
                 }
                 None => self.getattr_removed(ino, handle),
@@ -149,11 +149,13 @@ impl Shared {
 
     /// A removed block still has attributes for those who have it open. The kernel asks for them
     /// without a handle too, which may be for another name of the block that it still believes in:
-    /// then the block is not there.
+    /// then the block is not there. Where another program removes blocks, nobody knows the names.
     fn getattr_removed(&self, ino: Ino, handle: Option<Handle>) -> Result<Entry> {
         let open = match handle {
             Some(handle) => Some(self.handles.get(handle)?),
-            None if self.inodes.lock().is_nameless(ino) => self.handles.any_on(ino),
+            None if self.store.info().shared || self.inodes.lock().is_nameless(ino) => {
+                self.handles.any_on(ino)
+            }
             None => None,
         };
         self.attr_of_open(ino, open.as_deref())

@@ -173,11 +173,12 @@ impl Shared {
     }
 
     /// Whether the kernel may read this block's file itself. Depends on the inode alone, so that
-    /// all its handles agree.
+    /// all its handles agree. Not where another program may replace the file meanwhile.
     fn passthrough(&self, block: &Arc<OpenBlock>, access: Access) -> Option<Arc<OpenBlock>> {
         let suits = access == Access::Any
             && block.size_bytes >= PASSTHROUGH_BYTES_MIN
             && block.file().is_some()
+            && !self.store.info().shared
             && self.store.verify_reads() != VerifyReads::Always;
         suits.then(|| Arc::clone(block))
     }

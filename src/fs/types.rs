@@ -66,6 +66,8 @@ pub struct Attr {
 pub enum Validity {
     /// Ask again every time: it may change behind the kernel's back.
     None,
+    /// A moment: another program may remove it.
+    Brief,
     /// Until it is told otherwise: a committed block never changes.
     Long,
 }

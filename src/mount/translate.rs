@@ -10,6 +10,9 @@ use crate::{Error, Result};
 /// Longest file name (statfs(2)).
 const NAME_BYTES_MAX: u32 = 255;
 
+/// How long the kernel may keep what other programs may change meanwhile.
+const BRIEF: Duration = Duration::from_secs(1);
+
 /// How long the kernel may keep what never changes.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -23,6 +26,7 @@ const IO_BYTES: u32 = 128 << 10;
 pub fn ttl(validity: Validity) -> Duration {
     match validity {
         Validity::None => Duration::ZERO,
+        Validity::Brief => BRIEF,
         Validity::Long => LONG,
     }
 }

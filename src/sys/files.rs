@@ -4,10 +4,10 @@
 //! when a parent is renamed or mounted over; a final symbolic link is never followed.
 
 use std::ffi::CStr;
-use std::fs::{File, Permissions};
-use std::io;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -191,6 +191,27 @@ pub fn start_writeback(file: &File) {
     let _hint = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
+/// The first bytes of a regular file, at most `bytes_max`; `None` if there is no such file, or it is of
+/// another kind. Waits for nobody: pipes and devices are not opened, whatever leads to them.
+pub fn read_head(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    }
+    // It may have been replaced since.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max as u64).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
 fn absent_as_none<T>(result: nix::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -226,6 +247,21 @@ mod tests {
     fn times_before_1970_keep_their_nanoseconds() {
         assert_eq!(system_time(-1, 250), UNIX_EPOCH - Duration::from_nanos(999_999_750));
         assert_eq!(system_time(1, 5), UNIX_EPOCH + Duration::new(1, 5));
+    }
+
+    #[test]
+    fn heads_are_read_of_regular_files_alone_and_no_further_than_asked() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = |name: &str| scratch.path().join(name);
+        std::fs::write(path("file"), "0123456789").unwrap();
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("zeros")).unwrap();
+        nix::unistd::mkfifo(&path("pipe"), Mode::S_IRUSR).unwrap();
+        assert_eq!(read_head(&path("file"), 4).unwrap().unwrap(), b"0123");
+        assert_eq!(read_head(&path("link"), 40).unwrap().unwrap(), b"0123456789");
+        for other in ["zeros", "pipe", ".", "absent", "file/below"] {
+            assert_eq!(read_head(&path(other), 4).unwrap(), None, "{other}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::process;
 use crate::{Error, Result};
 
 /// How often a waiting process asks for the lock again.
-const POLL_INTERVAL: Duration = Duration::from_millis(25);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Most bytes of a description that are read; a longer one is not ours.
 const DESCRIPTION_BYTES_MAX: u64 = 64 << 10;
@@ -77,12 +77,14 @@ impl Holder {
     }
 }
 
-/// An exclusive lock on a file. Dropping it clears the description, then lets go.
+/// A lock on a file. Dropping one that excludes everybody clears the description, then lets go.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
     path: PathBuf,
     abandoned: bool,
+    /// Held together with others that only read: the file's content is not ours.
+    shared: bool,
 }
 
 impl FileLock {
@@ -90,27 +92,18 @@ impl FileLock {
     /// it. Waits up to `wait` for another holder; then fails with [`Error::Locked`], which
     /// describes that holder. Blocks in the same process exclude each other too.
     pub fn acquire(path: &Path, wait: Duration, holder: &Holder) -> Result<FileLock> {
-        let deadline = Instant::now() + wait;
-        loop {
-            let file = open(path)?;
-            match file.try_lock() {
-                Ok(()) if is_still_at(&file, path)? => {
-                    let length = file.metadata().map_err(|source| Error::io_at("stat", path, source))?.len();
-                    let mut lock = FileLock { file, path: path.to_owned(), abandoned: length > 0 };
-                    lock.describe(holder)?;
-                    return Ok(lock);
-                }
-                // Somebody removed or replaced the file since it was opened: take the new one.
-                Ok(()) => continue,
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(source)) => return Err(Error::io_at("lock", path, source)),
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Error::Locked { path: path.to_owned(), holder: describe_holder(file) });
-            }
-            std::thread::sleep(left.min(POLL_INTERVAL));
-        }
+        let file = lock_file(path, wait, open, File::try_lock)?;
+        let length = file.metadata().map_err(|source| Error::io_at("stat", path, source))?.len();
+        let mut lock = FileLock { file, path: path.to_owned(), abandoned: length > 0, shared: false };
+        lock.describe(holder)?;
+        Ok(lock)
+    }
+
+    /// Takes the lock at `path` together with others that do the same, against all that take it
+    /// alone, and writes nothing. The file must be there.
+    pub fn share(path: &Path, wait: Duration) -> Result<FileLock> {
+        let file = lock_file(path, wait, open_to_read, File::try_lock_shared)?;
+        Ok(FileLock { file, path: path.to_owned(), abandoned: false, shared: true })
     }
 
     /// Whether the last holder ended without letting go, which clears the description: it was
@@ -143,7 +136,9 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        if let Err(error) = self.file.set_len(0) {
+        if !self.shared
+            && let Err(error) = self.file.set_len(0)
+        {
             tracing::debug!(path = %self.path.display(), %error, "clearing the lock file");
         }
         // Said outright, not left to close: a child of ours may hold a copy of the descriptor.
@@ -151,6 +146,39 @@ impl Drop for FileLock {
             tracing::warn!(path = %self.path.display(), %error, "releasing the lock");
         }
     }
+}
+
+/// Opens a file and locks it, waiting up to `wait` for another holder.
+fn lock_file(
+    path: &Path,
+    wait: Duration,
+    open: fn(&Path) -> Result<File>,
+    try_lock: fn(&File) -> Result<(), TryLockError>,
+) -> Result<File> {
+    let deadline = Instant::now() + wait;
+    loop {
+        let file = open(path)?;
+        match try_lock(&file) {
+            Ok(()) if is_still_at(&file, path)? => return Ok(file),
+            // Somebody removed or replaced the file since it was opened: take the new one.
+            Ok(()) => continue,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(source)) => return Err(Error::io_at("lock", path, source)),
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::Locked { path: path.to_owned(), holder: describe_holder(file) });
+        }
+        std::thread::sleep(left.min(POLL_INTERVAL));
+    }
+}
+
+fn open_to_read(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(|source| Error::io_at("open", path, source))
 }
 
 fn open(path: &Path) -> Result<File> {
@@ -166,7 +194,7 @@ fn open(path: &Path) -> Result<File> {
 }
 
 /// Whether `path` still names the file that was opened.
-fn is_still_at(file: &File, path: &Path) -> Result<bool> {
+pub(super) fn is_still_at(file: &File, path: &Path) -> Result<bool> {
     let opened = file.metadata().map_err(|source| Error::io_at("stat", path, source))?;
     match std::fs::symlink_metadata(path) {
         Ok(named) => Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino())),
@@ -184,7 +212,8 @@ fn describe_holder(file: File) -> String {
     let mut text = String::new();
     let read = file.take(DESCRIPTION_BYTES_MAX).read_to_string(&mut text);
     if read.is_ok() && text.trim().is_empty() {
-        return "another process, which has not described itself (it is starting or stopping)".to_owned();
+        return "another process, which has not described itself (it only reads, or is starting or stopping)"
+            .to_owned();
     }
     match serde_json::from_str::<Holder>(&text) {
         Ok(holder) if holder.is_stale() => {
@@ -202,7 +231,7 @@ fn describe_holder(file: File) -> String {
 mod tests {
     use super::*;
 
-    fn lock_file() -> (tempfile::TempDir, PathBuf) {
+    fn scratch() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         (dir, path)
@@ -218,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_held_lock_is_refused_and_names_its_holder() {
-        let (_dir, path) = lock_file();
+        let (_dir, path) = scratch();
         let holder = Holder::current("file", Some(Path::new("/mnt/x")));
         let lock = FileLock::acquire(&path, Duration::ZERO, &holder).unwrap();
         let text = refusal(&path);
@@ -229,8 +258,24 @@ mod tests {
     }
 
     #[test]
+    fn those_who_share_keep_out_whoever_wants_it_alone_and_leave_the_file_as_it_is() {
+        let (_dir, path) = scratch();
+        assert!(FileLock::share(&path, Duration::ZERO).is_err(), "there is no file");
+        std::fs::write(&path, "what a killed holder left").unwrap();
+        let one = FileLock::share(&path, Duration::ZERO).unwrap();
+        let two = FileLock::share(&path, Duration::ZERO).unwrap();
+        drop(one);
+        refusal(&path);
+        drop(two);
+        assert_eq!(std::fs::read(&path).unwrap(), b"what a killed holder left");
+        let alone = FileLock::acquire(&path, Duration::ZERO, &Holder::current("file", None)).unwrap();
+        assert!(alone.was_abandoned());
+        assert!(matches!(FileLock::share(&path, Duration::ZERO), Err(Error::Locked { .. })));
+    }
+
+    #[test]
     fn letting_go_clears_the_description_and_leaves_the_file() {
-        let (_dir, path) = lock_file();
+        let (_dir, path) = scratch();
         let holder = Holder::current("file", None);
         drop(FileLock::acquire(&path, Duration::ZERO, &holder).unwrap());
         let metadata = std::fs::metadata(&path).unwrap();
@@ -239,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_when_the_description_is_stale_missing_or_unreadable() {
-        let (_dir, path) = lock_file();
+        let (_dir, path) = scratch();
         let mut holder = Holder::current("file", None);
         let mut lock = FileLock::acquire(&path, Duration::ZERO, &holder).unwrap();
 
@@ -259,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_lock_file_that_was_replaced_is_not_taken_for_the_new_one() {
-        let (dir, path) = lock_file();
+        let (dir, path) = scratch();
         let holder = Holder::current("file", None);
         let old = FileLock::acquire(&path, Duration::ZERO, &holder).unwrap();
         std::fs::rename(&path, dir.path().join("moved")).unwrap();
@@ -271,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_waiting_process_gets_the_lock_when_it_is_let_go() {
-        let (_dir, path) = lock_file();
+        let (_dir, path) = scratch();
         let holder = Holder::current("file", None);
         let lock = FileLock::acquire(&path, Duration::ZERO, &holder).unwrap();
         std::thread::scope(|scope| {

@@ -13,6 +13,7 @@ mod mount_table;
 mod mounting;
 pub mod open_flags;
 mod process;
+mod record_lock;
 mod scratch;
 mod signals;
 mod space;
@@ -26,6 +27,7 @@ pub use mounting::{MountRequest, mount_fuse, open_fuse_device, receive_fd, socke
 pub use process::{
     boot_id, effective_ids, may_write, raise_nofile_limit, real_ids, set_umask, start_time, wait_for_exit,
 };
+pub use record_lock::{RecordHolder, RecordLock};
 pub use scratch::{ScratchDir, allocated_bytes};
 pub use signals::{SignalListener, listen};
 pub use space::{Space, space_of, space_of_open};

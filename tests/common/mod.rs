@@ -11,6 +11,7 @@ pub mod disk;
 pub mod mounted;
 pub mod raw;
 pub mod rows;
+pub mod stores;
 
 pub use disk::Disk;
 pub use mounted::{Bench, Mounted};

@@ -129,6 +129,7 @@ mod tests {
             directory: "engine",
             ballast_bytes: 0,
             probe: |_| false,
+            in_place: None,
             open: |_| {
                 Err(Error::BackendNotBuilt { name: "absent", engine: "an engine", feature: "the-feature" })
             },

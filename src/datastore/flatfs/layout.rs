@@ -11,11 +11,13 @@ use std::path::Path;
 
 use super::place::{is_block_file, key_of_file};
 use super::sharding::Sharding;
-use crate::sys::files::Dir;
+use crate::sys::files::{Dir, read_head};
 use crate::{Error, Result};
 
 /// Names the sharding function.
 pub(super) const SHARDING_FILE: &str = "SHARDING";
+/// Its line is shorter.
+const SHARDING_BYTES_MAX: usize = 4096;
 /// Explains the directory to people.
 const README_FILE: &str = "_README";
 /// Its text, which is part of the format; Kubo writes it into stores with the default sharding.
@@ -27,21 +29,28 @@ pub(super) const DIR_MODE: u32 = 0o755;
 
 /// Whether a directory is a flatfs. Only looks.
 pub fn probe(path: &Path) -> bool {
-    fs::read_to_string(path.join(SHARDING_FILE)).is_ok_and(|text| Sharding::parse(&text).is_some())
+    let text = read_sharding(path).ok().flatten();
+    text.is_some_and(|text| Sharding::parse(&text).is_some())
+}
+
+/// The text of the `SHARDING` file; `None` if there is no such file.
+fn read_sharding(path: &Path) -> io::Result<Option<String>> {
+    let head = read_head(&path.join(SHARDING_FILE), SHARDING_BYTES_MAX)?;
+    Ok(head.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Opens the directory of a store and reads its sharding function; makes the store first, if that
 /// is asked for and there is none.
 pub(super) fn open(path: &Path, create: bool) -> Result<(Dir, Sharding)> {
-    match fs::read_to_string(path.join(SHARDING_FILE)) {
-        Ok(text) => match Sharding::parse(&text) {
+    match read_sharding(path) {
+        Ok(Some(text)) => match Sharding::parse(&text) {
             Some(sharding) => Ok((open_dir(path)?, sharding)),
             None => Err(damaged(
                 path,
                 format!("its {SHARDING_FILE} file names no known function: {:?}", text.trim()),
             )),
         },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match state_of(path)? {
+        Ok(None) => match state_of(path)? {
             State::Empty if create => Ok((make(path)?, Sharding::DEFAULT)),
             State::Empty => Err(Error::StoreMissing { path: path.to_path_buf() }),
             State::Other => Err(damaged(path, format!("it has files but no {SHARDING_FILE} file"))),

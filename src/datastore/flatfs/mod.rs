@@ -8,6 +8,7 @@
 
 mod disk;
 mod forms;
+mod in_place;
 mod layout;
 mod list;
 mod parallel;
@@ -30,6 +31,7 @@ use parking_lot::RwLock;
 
 use self::disk::{Disk, KernelDisk, PendingNames};
 use self::forms::Forms;
+pub use self::in_place::in_place;
 pub use self::layout::probe;
 
 use self::place::Place;
@@ -80,13 +82,14 @@ pub struct FlatFs {
 }
 
 impl FlatFs {
-    /// Opens the engine as the table of backends does: a store of our own, forms beside it.
+    /// Opens the engine as the table of backends does: forms beside it, and nothing made in the
+    /// directory of another program that has none.
     pub fn open(request: &OpenRequest) -> Result<Box<dyn Datastore>> {
         let options = FlatFsOptions {
             path: request.path.clone(),
             forms: request.beside.join("forms"),
-            default_form: CidForm::RAW_V1,
-            create: request.create && !request.read_only,
+            default_form: if request.foreign { CidForm::Unknown } else { CidForm::RAW_V1 },
+            create: request.create && !request.read_only && !request.foreign,
             read_only: request.read_only,
         };
         let engine = Self::open_with(options)?;

@@ -8,8 +8,7 @@
 
 mod failure;
 
-use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +22,7 @@ use redb::{
 
 use super::indexed::{Change, Indexed, Place, Tables, Visit};
 use super::{Datastore, OpenRequest, Sync, Usage};
+use crate::sys::files::read_head;
 use crate::sys::{allocated_bytes, sync_dir};
 use crate::{Error, Result};
 
@@ -56,9 +56,7 @@ enum Opened {
 
 /// Whether a directory holds a database of this engine. Only looks.
 pub fn probe(path: &Path) -> bool {
-    let mut magic = [0; MAGIC.len()];
-    let file = File::open(path.join(FILE)).and_then(|mut file| file.read_exact(&mut magic));
-    file.is_ok() && magic == MAGIC
+    read_head(&path.join(FILE), MAGIC.len()).is_ok_and(|head| head.as_deref() == Some(MAGIC))
 }
 
 impl Redb {

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use sled::{Batch, Config, Db, Mode, Tree};
 
+use super::foreign::is_sled;
 use super::indexed::{Change, Indexed, Place, Tables, Visit, failure};
 use super::{Datastore, OpenRequest, Sync, Usage};
 use crate::sys::errno::ENOSPC;
@@ -45,13 +46,6 @@ pub struct Sled {
     dirty: AtomicBool,
 }
 
-/// Whether a directory holds a store of sled. Only looks.
-pub fn probe(path: &Path) -> bool {
-    let is_file = |name: &str| std::fs::symlink_metadata(path.join(name)).is_ok_and(|found| found.is_file());
-    let blobs = std::fs::symlink_metadata(path.join("blobs")).is_ok_and(|found| found.is_dir());
-    is_file("conf") && is_file("db") && blobs
-}
-
 impl Sled {
     /// Opens the engine as the table of backends does.
     ///
@@ -59,7 +53,7 @@ impl Sled {
     /// [`Error::Usage`] for reading only, which sled cannot.
     pub fn open(request: &OpenRequest) -> Result<Box<dyn Datastore>> {
         let path = &request.path;
-        Place::look(request, probe, |_| false)?;
+        Place::look(request, is_sled, |_| false)?;
         if request.read_only {
             return Err(Error::Usage {
                 what: "the backend sled cannot open a store for reading only".into(),
