@@ -13,7 +13,7 @@ use crate::sys::{allocate_file, space_of};
 /// The name of the file in a data directory.
 pub const BALLAST_NAME: &str = "ballast";
 /// It is made where so many times its size is free.
-const FREE_PER_BALLAST: u64 = 4;
+const FREE_PER_BALLAST: u64 = 3;
 
 /// The ballast of one store.
 #[derive(Debug)]

@@ -1,9 +1,8 @@
 //! An engine that is opened again after it has failed.
 //!
 //! After a failed write or sync an engine's state is unknown, and several refuse everything from then
-//! on. This one closes it and opens it anew: at once for reads, deletions and syncs, and not too often
-//! for new blocks, which are refused meanwhile. Deletions on a full disk get the room of the
-//! [`Ballast`].
+//! on. This one closes it and opens it anew at once. If that happens again and again, new blocks are
+//! refused for a while in between. Deletions on a full disk get the room of the [`Ballast`].
 //!
 //! Invariant: what was acknowledged before the failure is there after it. What an engine may keep in
 //! memory until a sync (deletions, times, CID forms) is noted here until then and done again.
@@ -30,19 +29,26 @@ use crate::sys::errno::{EDQUOT, ENOSPC};
 use crate::sys::{space_of_open, sync_file_system};
 use crate::{Error, Result};
 
-/// How long new blocks are refused after a failure before the engine is opened for one of them.
+/// How long new blocks are refused after a failure that follows another one closely.
 const BACK_OFF: Duration = Duration::from_millis(500);
 /// Room for what an engine writes besides the blocks of a batch. A full disk is better told by us
 /// than found by the engine.
 const BATCH_ROOM_BYTES: u64 = 1 << 20;
 
+/// Room that closing an engine may take.
+const CLOSING_BYTES: u64 = 16 << 20;
+
 /// Opens the engine.
 type Open = Box<dyn Fn() -> Result<Box<dyn Datastore>> + Send + std::marker::Sync>;
 
-/// What went wrong last, and when new blocks may try again.
+/// What went wrong last.
 struct Failure {
     error: Error,
+    at: Instant,
+    /// New blocks are refused until then.
     retry_at: Instant,
+    /// Whether the engine has been opened again since.
+    mended: bool,
 }
 
 /// Opens the engine of a store that will be written to.
@@ -56,7 +62,7 @@ pub(super) fn open_engine(row: &'static Backend, request: &OpenRequest) -> Resul
         Err(error) if is_full(&error) && ballast.release() => (row.open)(request)?,
         other => other?,
     };
-    let open = Box::new(move || (row.open)(&again));
+    let open: Option<Open> = if row.reopens { Some(Box::new(move || (row.open)(&again))) } else { None };
     Ok(Box::new(Reviving::new(first, request.beside.clone(), ballast, open)?))
 }
 
@@ -65,10 +71,9 @@ pub(super) struct Reviving {
     /// `None` while it could not be opened again.
     engine: RwLock<Option<Box<dyn Datastore>>>,
     failure: Mutex<Option<Failure>>,
-    /// When it was opened again last.
-    revived: Mutex<Option<Instant>>,
     noted: Mutex<Noted>,
-    open: Open,
+    /// `None` for an engine that must not be let go after a failure.
+    open: Option<Open>,
     ballast: Ballast,
     /// The data directory, opened: it may be moved while it is mounted.
     directory: File,
@@ -77,13 +82,17 @@ pub(super) struct Reviving {
 
 impl Reviving {
     /// Takes an open engine, and what opens it again.
-    fn new(engine: Box<dyn Datastore>, data_path: PathBuf, ballast: Ballast, open: Open) -> Result<Self> {
+    fn new(
+        engine: Box<dyn Datastore>,
+        data_path: PathBuf,
+        ballast: Ballast,
+        open: Option<Open>,
+    ) -> Result<Self> {
         let directory = File::open(&data_path).map_err(|error| Error::io_at("open", &data_path, error))?;
         ballast.build();
         Ok(Self {
             engine: RwLock::new(Some(engine)),
             failure: Mutex::default(),
-            revived: Mutex::default(),
             noted: Mutex::default(),
             open,
             ballast,
@@ -112,10 +121,16 @@ impl Reviving {
     }
 
     fn note_failure(&self, error: Error) {
-        let now = Instant::now();
-        let again = self.revived.lock().is_some_and(|revived| now < revived + BACK_OFF);
-        let retry_at = if again { now + BACK_OFF } else { now };
-        *self.failure.lock() = Some(Failure { error, retry_at });
+        let at = Instant::now();
+        let mut last = self.failure.lock();
+        let again = last.as_ref().is_some_and(|failure| at < failure.at + BACK_OFF);
+        let retry_at = if again { at + BACK_OFF } else { at };
+        *last = Some(Failure { error, at, retry_at, mended: false });
+    }
+
+    /// Whether the engine is in a state that nobody knows, or not open.
+    fn is_failed(&self) -> bool {
+        self.failure.lock().as_ref().is_some_and(|failure| !failure.mended)
     }
 
     fn last_error(&self) -> Error {
@@ -139,10 +154,14 @@ impl Reviving {
     /// Changes something that makes room or must not wait: on an engine that has failed it is opened
     /// again first, and on a full disk it gets the ballast.
     fn change<T>(&self, call: impl Fn(&dyn Datastore) -> Result<T>) -> Result<T> {
-        if self.failure.lock().is_some() {
+        if self.is_failed() {
             self.revive_with_ballast()?;
         }
-        match self.call(&call) {
+        let result = match self.call(&call) {
+            // The engine has not been touched.
+            Err(error) if is_full(&error) && !leaves_unknown(&error) && self.ballast.release() => {
+                self.call(&call)
+            }
             Err(error) if leaves_unknown(&error) => {
                 if is_full(&error) && !self.ballast.release() {
                     return Err(error);
@@ -151,6 +170,18 @@ impl Reviving {
                 self.call(&call)
             }
             other => other,
+        };
+        if result.is_ok() {
+            self.forget_failure();
+        }
+        result
+    }
+
+    /// The engine works again: new blocks need not wait any longer.
+    fn forget_failure(&self) {
+        let mut failure = self.failure.lock();
+        if failure.as_ref().is_some_and(|failure| failure.mended) {
+            *failure = None;
         }
     }
 
@@ -164,15 +195,16 @@ impl Reviving {
     /// Closes the engine and opens it again, unless somebody has just done that.
     fn revive(&self) -> Result<()> {
         let mut slot = self.engine.write();
-        if self.failure.lock().is_none() && slot.is_some() {
+        if !self.is_failed() && slot.is_some() {
             return Ok(());
         }
+        let Some(open) = &self.open else { return Err(self.last_error()) };
         if let Some(old) = slot.take()
             && let Err(error) = catch_unwind(AssertUnwindSafe(|| old.close())).unwrap_or(Ok(()))
         {
             warn!(%error, "closing the failed engine");
         }
-        let revived = (self.open)().and_then(|engine| {
+        let revived = open().and_then(|engine| {
             // What the failed engine wrote and did not sync must not pass for durable.
             sync_file_system(&self.data_path)?;
             self.noted.lock().redo(engine.as_ref())?;
@@ -181,13 +213,13 @@ impl Reviving {
         match revived {
             Ok(engine) => {
                 *slot = Some(engine);
-                *self.failure.lock() = None;
-                *self.revived.lock() = Some(Instant::now());
+                if let Some(failure) = &mut *self.failure.lock() {
+                    failure.mended = true;
+                }
                 info!("the storage engine was opened again after a failure");
                 Ok(())
             }
             Err(error) => {
-                *self.revived.lock() = Some(Instant::now());
                 self.note_failure(error.clone());
                 Err(error)
             }
@@ -198,16 +230,18 @@ impl Reviving {
     fn ready_for_blocks(&self, blocks: &[Block]) -> Result<()> {
         let bytes: u64 = blocks.iter().map(|block| block.bytes().len() as u64).sum();
         let needed = bytes.saturating_mul(2).saturating_add(BATCH_ROOM_BYTES);
-        if space_of_open(&self.directory, &self.data_path)?.free_bytes < needed {
-            return Err(Error::io_at("write", &self.data_path, std::io::Error::from_raw_os_error(ENOSPC)));
+        let free_bytes = space_of_open(&self.directory, &self.data_path)?.free_bytes;
+        if free_bytes < needed {
+            return Err(Error::NoSpace { path: self.data_path.clone(), free_bytes, reserve_bytes: needed });
         }
-        let waiting = match &*self.failure.lock() {
-            None => return Ok(()),
-            Some(failure) => (Instant::now() < failure.retry_at).then(|| failure.error.clone()),
+        let refused = match &*self.failure.lock() {
+            Some(failure) if Instant::now() < failure.retry_at => Some(failure.error.clone()),
+            _ => None,
         };
-        match waiting {
+        match refused {
             Some(error) => Err(error),
-            None => self.revive(),
+            None if self.is_failed() => self.revive(),
+            None => Ok(()),
         }
     }
 }
@@ -233,7 +267,16 @@ impl Datastore for Reviving {
     fn put(&self, blocks: &[Block], sync: Sync) -> Result<()> {
         self.ready_for_blocks(blocks)?;
         let before = self.noted.lock().mark();
-        self.call(|engine| engine.put(blocks, sync))?;
+        if let Err(error) = self.call(|engine| engine.put(blocks, sync)) {
+            // At once: a refused block that the engine shows all the same, and may not have on the disk,
+            // would pass for stored when it is written again.
+            if leaves_unknown(&error)
+                && let Err(unopened) = self.revive()
+            {
+                warn!(error = %unopened, "the failed engine could not be opened again yet");
+            }
+            return Err(error);
+        }
         let mut noted = self.noted.lock();
         noted.forget_keys(blocks.iter().map(Block::key));
         if sync == Sync::Now {
@@ -288,13 +331,18 @@ impl Datastore for Reviving {
     }
 
     fn close(self: Box<Self>) -> Result<()> {
-        // A failed engine may have forgotten what was noted, and a full one needs room to close.
-        let synced = if self.failure.lock().is_some() { self.sync() } else { Ok(()) };
+        // An engine needs room to close, and one that has failed may have forgotten what was noted.
+        if space_of_open(&self.directory, &self.data_path).is_ok_and(|space| space.free_bytes < CLOSING_BYTES)
+        {
+            self.ballast.release();
+        }
+        let synced = if self.is_failed() { self.sync() } else { Ok(()) };
         let Some(engine) = self.engine.into_inner() else { return synced };
         match engine.close() {
             Err(error) if is_full(&error) && self.ballast.release() => {
                 warn!(%error, "closing on a full disk; trying once more with the room kept for that");
-                let engine = (self.open)()?;
+                let Some(open) = &self.open else { return Err(error) };
+                let engine = open()?;
                 self.noted.lock().redo(engine.as_ref())?;
                 engine.close()
             }

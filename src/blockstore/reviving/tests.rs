@@ -23,6 +23,8 @@ struct Disk {
 #[derive(Clone, Copy)]
 enum Fault {
     Errno(i32),
+    /// As [`Fault::Errno`], and what was to be stored is shown all the same until the engine is closed.
+    ErrnoAndShown(i32),
     Panic,
 }
 
@@ -30,6 +32,7 @@ enum Fault {
 struct Engine {
     disk: Arc<Disk>,
     removed: Mutex<Vec<Key>>,
+    shown: Mutex<Vec<Block>>,
     latched: AtomicBool,
 }
 
@@ -57,6 +60,10 @@ impl Engine {
                 self.latched.store(true, Ordering::Relaxed);
                 match fault {
                     Fault::Errno(errno) => Err(io(errno)),
+                    Fault::ErrnoAndShown(errno) => {
+                        self.latched.store(false, Ordering::Relaxed);
+                        Err(io(errno))
+                    }
                     Fault::Panic => panic!("the engine was told to panic"),
                 }
             }
@@ -78,12 +85,15 @@ impl Datastore for Engine {
 
     fn stat(&self, key: &Key) -> Result<Option<Meta>> {
         self.usable()?;
+        if let Some(shown) = self.shown.lock().iter().find(|block| block.key() == key) {
+            return Ok(Some(*shown.meta()));
+        }
         let removed = self.removed.lock().contains(key);
         Ok(self.disk.blocks.lock().get(key).filter(|_| !removed).map(|block| *block.meta()))
     }
 
     fn put(&self, blocks: &[Block], _: Sync) -> Result<()> {
-        self.begin_change()?;
+        self.begin_change().inspect_err(|_| self.shown.lock().extend_from_slice(blocks))?;
         self.settle();
         self.disk.blocks.lock().extend(blocks.iter().map(|block| (block.key().clone(), block.clone())));
         Ok(())
@@ -165,12 +175,13 @@ impl Rig {
                 Ok(Box::new(Engine {
                     disk: Arc::clone(&disk),
                     removed: Mutex::default(),
+                    shown: Mutex::default(),
                     latched: AtomicBool::new(false),
                 }))
             })
         };
         let engine = open().unwrap();
-        let store = Reviving::new(engine, dir.path().to_owned(), ballast, open).unwrap();
+        let store = Reviving::new(engine, dir.path().to_owned(), ballast, Some(open)).unwrap();
         let ballast = dir.path().join(super::super::ballast::BALLAST_NAME);
         Self { disk, store, _dir: dir, ballast }
     }
@@ -210,6 +221,18 @@ fn after_a_failed_write_the_next_one_finds_a_new_engine() {
     rig.put(&block(3)).unwrap();
     assert_eq!(rig.opened(), 2);
     assert!(rig.holds(&block(1)) && !rig.holds(&block(2)) && rig.holds(&block(3)));
+}
+
+/// Regression: sled keeps what it could not flush in memory. Written again, such a block passed for
+/// stored and was lost with the process.
+#[test]
+fn a_refused_block_is_not_shown_by_the_engine_that_could_not_store_it() {
+    let rig = Rig::new();
+    rig.fail_next(Fault::ErrnoAndShown(EIO));
+    assert_eq!(rig.put(&block(1)).unwrap_err().errno(), EIO);
+    assert!(rig.store.stat(block(1).key()).unwrap().is_none());
+    rig.put(&block(1)).unwrap();
+    assert!(rig.disk.blocks.lock().contains_key(block(1).key()));
 }
 
 #[test]

@@ -123,6 +123,7 @@ mod tests {
             power_safe: false,
             compression: Some("zstd"),
             read_only: true,
+            reopens: true,
             file_per_block: false,
             parallel: 1,
             default_path: None,

@@ -1,38 +1,49 @@
 //! The `sled` engine: two trees in a log-structured store.
 //!
 //! It is not safe against power cuts: its flush asks the kernel to write without waiting for the
-//! disk. Each of our syncs adds an fdatasync of its file, which saves small blocks, but not those that
-//! it puts into files of their own, and not the order of what was written since.
+//! disk. Each of our syncs adds an fdatasync of its file; what was written since can still leave it in
+//! a state that it does not open.
 //!
-//! sled waits for ever when the disk is full, and panics on what it cannot read. So room is asked for
-//! before it is given work, and opening catches its panics.
+//! sled waits for ever when the disk is full or fails, even where it is only let go, and panics on what
+//! it cannot read. So room is asked for before it is given work, an engine that has failed is never let
+//! go (the store is usable again after a remount), and opening catches its panics.
 //!
 //! Invariant: a block's record is written after its bytes and removed before them, so a crash in
 //! between leaves bytes without a record, which nobody sees.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use sled::{Batch, Config, Db, Mode, Tree};
+use parking_lot::RwLock;
+use sled::{Batch, Config, Db, IVec, Mode, Tree};
 
 use super::foreign::is_sled;
 use super::indexed::{Change, Indexed, Place, Tables, Visit, failure};
 use super::{Datastore, OpenRequest, Sync, Usage};
-use crate::sys::errno::ENOSPC;
 use crate::sys::{Space, allocated_bytes, space_of, space_of_open};
 use crate::{Error, Result};
 
+/// Blocks in chunks.
 const BLOCKS: &str = "blocks";
 const META: &str = "meta";
 /// The entry of the default tree that says which store this is.
 const STORE_ID: &str = "store_id";
 /// Memory for pages of the trees.
 const CACHE_BYTES: u64 = 16 << 20;
-/// Room beyond the bytes of a change: segments are begun and pages rewritten.
-const ROOM_BYTES: u64 = 4 << 20;
+/// Room beyond that for the bytes of a change: segments are begun and pages rewritten.
+const ROOM_BYTES: u64 = 8 << 20;
+
+const ROOM_PER_BYTE: u64 = 2;
+/// Longest value. sled rewrites up to ten values of a page at once, and puts long ones into files of
+/// their own, which its flush does not reach.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// Length of a chunk's number at the end of its key.
+const CHUNK_NUMBER_BYTES: usize = 4;
 
 /// An open store.
 pub struct Sled {
@@ -44,6 +55,12 @@ pub struct Sled {
     log: File,
     /// Whether something was written that was not flushed.
     dirty: AtomicBool,
+    /// Whether a write or flush has failed.
+    failed: AtomicBool,
+    /// Held while a batch is applied: a block is many values, which a reader must see all or none of.
+    applying: RwLock<()>,
+    /// What it could not store and shows all the same; hidden, since it may not be on the disk.
+    refused: RwLock<HashSet<Vec<u8>>>,
 }
 
 impl Sled {
@@ -79,23 +96,59 @@ impl Sled {
         let (database, blocks, meta) = opened.map_err(|error| failed(path, "open", error))?;
         let log = path.join("db");
         let log = File::open(&log).map_err(|error| Error::io_at("open", &log, error))?;
-        let dirty = AtomicBool::new(false);
-        Indexed::open(Self { database, blocks, meta, path: path.clone(), log, dirty }, request)
+        let tables = Self {
+            database,
+            blocks,
+            meta,
+            path: path.clone(),
+            log,
+            dirty: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            applying: RwLock::new(()),
+            refused: RwLock::default(),
+        };
+        Indexed::open(tables, request)
     }
 
     fn failed(&self, op: &str, error: sled::Error) -> Error {
         failed(&self.path, op, error)
     }
 
+    /// Callers have made sure that there is room.
     fn flush(&self) -> Result<()> {
-        self.require_room(0)?;
-        self.database.flush().map_err(|error| self.failed("flush", error))?;
-        self.log.sync_data().map_err(|error| Error::io_at("sync", &self.path.join("db"), error))
+        let flushed = self.database.flush().map_err(|error| self.failed("flush", error));
+        flushed
+            .and_then(|_| {
+                self.log.sync_data().map_err(|error| Error::io_at("sync", &self.path.join("db"), error))
+            })
+            .inspect_err(|_| self.failed.store(true, Ordering::Release))
+    }
+
+    /// No more work for an engine that would wait for ever.
+    fn refuse_if_failed(&self) -> Result<()> {
+        if !self.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let what = "it has failed and can be used again after a remount".into();
+        Err(Error::EngineFailed { path: self.path.clone(), what })
     }
 
     /// The engine's file is asked, since the directory may have been moved.
     fn require_room(&self, bytes: usize) -> Result<()> {
         require_room(&self.path, space_of_open(&self.log, &self.path)?, bytes)
+    }
+
+    /// The chunks of a key, in their order.
+    fn chunks(&self, key: &[u8]) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> {
+        let length = key.len() + CHUNK_NUMBER_BYTES;
+        let of_this_key = move |found: &sled::Result<(IVec, IVec)>| {
+            found.as_ref().map_or(true, |(key, _)| key.len() == length)
+        };
+        self.blocks.scan_prefix(key).filter(of_this_key)
+    }
+
+    fn is_refused(&self, key: &[u8]) -> bool {
+        self.failed.load(Ordering::Acquire) && self.refused.read().contains(key)
     }
 
     fn write_removals(&self, meta: Batch, blocks: Batch) -> sled::Result<()> {
@@ -107,6 +160,11 @@ impl Sled {
         self.blocks.apply_batch(blocks)?;
         self.meta.apply_batch(meta)
     }
+}
+
+/// The key of a chunk: that of the block, and the number as u32, big-endian.
+fn chunk_key(key: &[u8], number: u32) -> Vec<u8> {
+    [key, &number.to_be_bytes()].concat()
 }
 
 fn failed(path: &Path, op: &str, error: sled::Error) -> Error {
@@ -123,11 +181,11 @@ fn failed(path: &Path, op: &str, error: sled::Error) -> Error {
 
 /// Whether these bytes and what comes with them find room.
 fn require_room(path: &Path, space: Space, bytes: usize) -> Result<()> {
-    let needed = ROOM_BYTES.saturating_add((bytes as u64).saturating_mul(2));
+    let needed = ROOM_BYTES.saturating_add((bytes as u64).saturating_mul(ROOM_PER_BYTE));
     if space.free_bytes >= needed {
         return Ok(());
     }
-    Err(Error::io_at("write", path, std::io::Error::from_raw_os_error(ENOSPC)))
+    Err(Error::NoSpace { path: path.to_owned(), free_bytes: space.free_bytes, reserve_bytes: needed })
 }
 
 impl Tables for Sled {
@@ -137,23 +195,29 @@ impl Tables for Sled {
     }
 
     fn set_identity(&self, store_id: &str) -> Result<()> {
+        self.require_room(0)?;
         self.database.insert(STORE_ID, store_id).map_err(|error| self.failed("write", error))?;
         self.flush()
     }
 
     fn bytes(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        let _whole = self.applying.read();
         let read = || -> sled::Result<Option<Bytes>> {
-            if !self.meta.contains_key(key)? {
+            if self.is_refused(key) || !self.meta.contains_key(key)? {
                 return Ok(None);
             }
-            Ok(self.blocks.get(key)?.map(|bytes| Bytes::copy_from_slice(&bytes)))
+            let mut bytes = Vec::new();
+            for chunk in self.chunks(key) {
+                bytes.extend_from_slice(&chunk?.1);
+            }
+            Ok(Some(bytes.into()))
         };
         read().map_err(|error| self.failed("read", error))
     }
 
     fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let found = self.meta.get(key).map_err(|error| self.failed("read", error))?;
-        Ok(found.map(|record| record.to_vec()))
+        Ok(found.filter(|_| !self.is_refused(key)).map(|record| record.to_vec()))
     }
 
     fn write(&self, changes: &[Change<'_>], sync: Sync) -> Result<()> {
@@ -164,31 +228,47 @@ impl Tables for Sled {
             match change {
                 Change::Put { key, record, bytes } => {
                     length += bytes.len();
-                    blocks.insert(key.as_slice(), bytes.as_ref());
+                    for (number, chunk) in (0u32..).zip(bytes.chunks(CHUNK_BYTES)) {
+                        blocks.insert(chunk_key(key, number), chunk);
+                    }
                     meta.insert(key.as_slice(), *record);
                 }
                 Change::SetRecord { key, record } => meta.insert(key.as_slice(), *record),
                 Change::Remove { key } => {
                     meta_removed.remove(key.as_slice());
-                    blocks_removed.remove(key.as_slice());
+                    for chunk in self.chunks(key) {
+                        blocks_removed.remove(chunk.map_err(|error| self.failed("read", error))?.0);
+                    }
                 }
             }
         }
+        self.refuse_if_failed()?;
         self.require_room(length)?;
         self.dirty.store(true, Ordering::Release);
-        self.write_removals(meta_removed, blocks_removed)
+        let applying = self.applying.write();
+        let applied = self
+            .write_removals(meta_removed, blocks_removed)
             .and_then(|()| self.write_puts(meta, blocks))
-            .map_err(|error| self.failed("write", error))?;
-        match sync {
+            .map_err(|error| self.failed("write", error));
+        drop(applying);
+        let written = applied.and_then(|()| match sync {
             Sync::Now => self.flush(),
             Sync::Later => Ok(()),
-        }
+        });
+        written.inspect_err(|_| {
+            let put = changes.iter().filter_map(|change| match change {
+                Change::Put { key, .. } => Some(key.clone()),
+                Change::SetRecord { .. } | Change::Remove { .. } => None,
+            });
+            self.refused.write().extend(put);
+            self.failed.store(true, Ordering::Release);
+        })
     }
 
     fn scan(&self, from: &[u8], visit: Visit<'_>) -> Result<()> {
         for entry in self.meta.range(from..) {
             let (key, record) = entry.map_err(|error| self.failed("list", error))?;
-            if !visit(&key, &record) {
+            if !self.is_refused(&key) && !visit(&key, &record) {
                 break;
             }
         }
@@ -204,13 +284,21 @@ impl Tables for Sled {
     }
 
     fn sync(&self) -> Result<()> {
-        if !self.dirty.swap(false, Ordering::AcqRel) {
+        self.refuse_if_failed()?;
+        if !self.dirty.load(Ordering::Acquire) {
             return Ok(());
         }
+        self.require_room(0)?;
+        self.dirty.store(false, Ordering::Release);
         self.flush().inspect_err(|_| self.dirty.store(true, Ordering::Release))
     }
 
     fn close(self) -> Result<()> {
-        self.sync()
+        let synced = self.sync();
+        if synced.is_err() {
+            // Letting it go would wait for ever; its files are closed when the process ends.
+            std::mem::forget(self);
+        }
+        synced
     }
 }

@@ -60,6 +60,8 @@ impl Ground {
     /// disk is none of theirs.
     pub fn allocated_bytes(&self) -> Result<u64> {
         let Some(path) = self.data_path() else { return Ok(0) };
-        Ok(allocated_bytes(path)?.saturating_sub(allocated_bytes(&path.join(BALLAST_NAME))?))
+        let ballast = path.join(BALLAST_NAME);
+        let kept = if ballast.is_file() { allocated_bytes(&ballast)? } else { 0 };
+        Ok(allocated_bytes(path)?.saturating_sub(kept))
     }
 }
