@@ -143,6 +143,10 @@ fn of_mounting() -> Vec<(&'static str, Error)> {
                 hint: text("choose an empty directory"),
             },
         ),
+        (
+            "StoreOnFullDisk",
+            Error::StoreOnFullDisk { path: PathBuf::from("/data"), source: source(libc::ENOSPC) },
+        ),
         ("FuseDevice", Error::FuseDevice { source: source(libc::ENOENT) }),
         (
             "MountFailed",

@@ -30,10 +30,18 @@ impl Ballast {
     /// Makes the file if it is missing and there is plenty of room. Failing is no error: the store
     /// works without.
     pub(super) fn build(&self) {
+        self.build_where_free(self.size_bytes.saturating_mul(FREE_PER_BALLAST));
+    }
+
+    /// Makes it for the next start if there is just enough room.
+    pub(super) fn build_for_next_start(&self) {
+        self.build_where_free(self.size_bytes);
+    }
+
+    fn build_where_free(&self, wanted: u64) {
         if self.path.exists() {
             return;
         }
-        let wanted = self.size_bytes.saturating_mul(FREE_PER_BALLAST);
         let plenty = self.path.parent().is_some_and(|dir| space_of(dir).is_ok_and(|s| s.free_bytes > wanted));
         if plenty && let Err(error) = allocate_file(&self.path, self.size_bytes) {
             warn!(%error, "no room is kept for a full disk");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::data_dir::LOCK_NAME;
 use super::marker::{MARKER_NAME, Marker};
-use crate::datastore::{BACKENDS, Backend, foreign};
+use crate::datastore::{BACKENDS, Backend, backend, foreign};
 use crate::{Error, Result};
 
 const EMPTY_DIRECTORY: &str = "choose an empty or new directory with --data-path";
@@ -38,6 +38,9 @@ pub fn check_backend(row: &Backend, marker: &Marker, path: &Path) -> Result<()> 
         return Ok(());
     }
     let (found, asked) = (marker.backend.clone(), row.name.to_owned());
+    if backend(&found).is_err() {
+        return Err(Error::BackendMissing { path: path.to_owned(), backend: found });
+    }
     Err(Error::BackendMismatch { path: path.to_owned(), found, asked })
 }
 

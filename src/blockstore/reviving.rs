@@ -7,6 +7,7 @@
 //! Invariant: what was acknowledged before the failure is there after it. What an engine may keep in
 //! memory until a sync (deletions, times, CID forms) is noted here until then and done again.
 
+mod failure;
 mod noted;
 #[cfg(test)]
 mod tests;
@@ -14,23 +15,21 @@ mod tests;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tracing::{info, warn};
 
+use self::failure::{BACK_OFF, Failure, is_full, is_full_disk, leaves_unknown};
 use self::noted::Noted;
 use super::ballast::Ballast;
 use crate::block::{Block, Key, Meta};
 use crate::datastore::order::digest_position;
 use crate::datastore::{Backend, Datastore, ListedKey, MetaChange, OpenRequest, Position, Sync, Usage};
-use crate::sys::errno::{EDQUOT, ENOSPC};
 use crate::sys::{space_of_open, sync_file_system};
 use crate::{Error, Result};
 
-/// How long new blocks are refused after a failure that follows another one closely.
-const BACK_OFF: Duration = Duration::from_millis(500);
 /// Room for what an engine writes besides the blocks of a batch. A full disk is better told by us
 /// than found by the engine.
 const BATCH_ROOM_BYTES: u64 = 1 << 20;
@@ -38,18 +37,15 @@ const BATCH_ROOM_BYTES: u64 = 1 << 20;
 /// Room that closing an engine may take.
 const CLOSING_BYTES: u64 = 16 << 20;
 
-/// Opens the engine.
-type Open = Box<dyn Fn() -> Result<Box<dyn Datastore>> + Send + std::marker::Sync>;
-
-/// What went wrong last.
-struct Failure {
-    error: Error,
-    at: Instant,
-    /// New blocks are refused until then.
-    retry_at: Instant,
-    /// Whether the engine has been opened again since.
-    mended: bool,
+/// How the engine is opened again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Writable,
+    ReadOnly,
 }
+
+/// Opens the engine.
+type Open = Box<dyn Fn(Access) -> Result<Box<dyn Datastore>> + Send + std::marker::Sync>;
 
 /// Opens the engine of a store that will be written to.
 pub(super) fn open_engine(row: &'static Backend, request: &OpenRequest) -> Result<Box<dyn Datastore>> {
@@ -57,13 +53,24 @@ pub(super) fn open_engine(row: &'static Backend, request: &OpenRequest) -> Resul
         return (row.open)(request);
     }
     let ballast = Ballast::new(&request.beside, row.ballast_bytes);
-    let again = OpenRequest { create: false, ..request.clone() };
-    let first = match (row.open)(request) {
-        Err(error) if is_full(&error) && ballast.release() => (row.open)(request)?,
-        other => other?,
+    let opened = match (row.open)(request) {
+        Err(error) if is_full(&error) && ballast.release() => (row.open)(request),
+        other => other,
     };
-    let open: Option<Open> = if row.reopens { Some(Box::new(move || (row.open)(&again))) } else { None };
-    Ok(Box::new(Reviving::new(first, request.beside.clone(), ballast, open)?))
+    let first = opened.map_err(|error| match error {
+        Error::Io { source, .. } if is_full_disk(&source) => {
+            Error::StoreOnFullDisk { path: request.beside.clone(), source }
+        }
+        other => other,
+    })?;
+    let request = request.clone();
+    let data_path = request.beside.clone();
+    let again: Open = Box::new(move |access| {
+        let read_only = access == Access::ReadOnly;
+        (row.open)(&OpenRequest { create: false, read_only, ..request.clone() })
+    });
+    let open = row.reopens.then_some(again);
+    Ok(Box::new(Reviving::new(first, data_path, ballast, open)?))
 }
 
 /// The engine and how to get it back.
@@ -121,11 +128,8 @@ impl Reviving {
     }
 
     fn note_failure(&self, error: Error) {
-        let at = Instant::now();
         let mut last = self.failure.lock();
-        let again = last.as_ref().is_some_and(|failure| at < failure.at + BACK_OFF);
-        let retry_at = if again { at + BACK_OFF } else { at };
-        *last = Some(Failure { error, at, retry_at, mended: false });
+        *last = Some(Failure::after(last.as_ref(), error));
     }
 
     /// Whether the engine is in a state that nobody knows, or not open.
@@ -187,24 +191,33 @@ impl Reviving {
 
     fn revive_with_ballast(&self) -> Result<()> {
         match self.revive() {
-            Err(error) if is_full(&error) && self.ballast.release() => self.revive(),
+            Err(error) if is_full(&error) && self.ballast.release() => {
+                if let Some(failure) = &mut *self.failure.lock() {
+                    failure.unopened = false;
+                }
+                self.revive()
+            }
             other => other,
         }
     }
 
-    /// Closes the engine and opens it again, unless somebody has just done that.
+    /// Closes the engine and opens it again, unless somebody has just done that, or has just failed to.
+    /// If it cannot be opened for writing it is opened for reading.
     fn revive(&self) -> Result<()> {
         let mut slot = self.engine.write();
         if !self.is_failed() && slot.is_some() {
             return Ok(());
         }
         let Some(open) = &self.open else { return Err(self.last_error()) };
+        if self.has_just_failed_to_open() {
+            return Err(self.last_error());
+        }
         if let Some(old) = slot.take()
             && let Err(error) = catch_unwind(AssertUnwindSafe(|| old.close())).unwrap_or(Ok(()))
         {
             warn!(%error, "closing the failed engine");
         }
-        let revived = open().and_then(|engine| {
+        let revived = open(Access::Writable).and_then(|engine| {
             // What the failed engine wrote and did not sync must not pass for durable.
             sync_file_system(&self.data_path)?;
             self.noted.lock().redo(engine.as_ref())?;
@@ -220,10 +233,21 @@ impl Reviving {
                 Ok(())
             }
             Err(error) => {
+                *slot = open(Access::ReadOnly).ok();
+                let readable = slot.is_some();
+                warn!(%error, readable, "the failed engine could not be opened again for writing");
                 self.note_failure(error.clone());
+                if let Some(failure) = &mut *self.failure.lock() {
+                    failure.unopened = true;
+                }
                 Err(error)
             }
         }
+    }
+
+    fn has_just_failed_to_open(&self) -> bool {
+        let just_now = |failure: &Failure| failure.unopened && failure.at.elapsed() < BACK_OFF;
+        self.failure.lock().as_ref().is_some_and(just_now)
     }
 
     /// For new blocks: the engine works, or it is time to try.
@@ -246,15 +270,6 @@ impl Reviving {
     }
 }
 
-/// Whether nobody knows what state the engine is in after this error.
-fn leaves_unknown(error: &Error) -> bool {
-    matches!(error, Error::Io { .. } | Error::EngineFailed { .. } | Error::Internal { .. })
-}
-
-fn is_full(error: &Error) -> bool {
-    matches!(error.errno(), ENOSPC | EDQUOT)
-}
-
 impl Datastore for Reviving {
     fn get(&self, key: &Key) -> Result<Option<Bytes>> {
         self.read(|engine| engine.get(key))
@@ -270,10 +285,9 @@ impl Datastore for Reviving {
         if let Err(error) = self.call(|engine| engine.put(blocks, sync)) {
             // At once: a refused block that the engine shows all the same, and may not have on the disk,
             // would pass for stored when it is written again.
-            if leaves_unknown(&error)
-                && let Err(unopened) = self.revive()
-            {
-                warn!(error = %unopened, "the failed engine could not be opened again yet");
+            if leaves_unknown(&error) && self.open.is_some() {
+                // Whether that succeeds is seen by whoever comes next.
+                let _ = self.revive();
             }
             return Err(error);
         }
@@ -337,16 +351,18 @@ impl Datastore for Reviving {
             self.ballast.release();
         }
         let synced = if self.is_failed() { self.sync() } else { Ok(()) };
-        let Some(engine) = self.engine.into_inner() else { return synced };
-        match engine.close() {
-            Err(error) if is_full(&error) && self.ballast.release() => {
+        let Self { engine, noted, open, ballast, .. } = *self;
+        let Some(engine) = engine.into_inner() else { return synced };
+        let closed = match (engine.close(), &open) {
+            (Err(error), Some(open)) if is_full(&error) && ballast.release() => {
                 warn!(%error, "closing on a full disk; trying once more with the room kept for that");
-                let Some(open) = &self.open else { return Err(error) };
-                let engine = open()?;
-                self.noted.lock().redo(engine.as_ref())?;
+                let engine = open(Access::Writable)?;
+                noted.into_inner().redo(engine.as_ref())?;
                 engine.close()
             }
-            closed => synced.and(closed),
-        }
+            (closed, _) => closed,
+        };
+        ballast.build_for_next_start();
+        synced.and(closed)
     }
 }

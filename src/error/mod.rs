@@ -146,6 +146,9 @@ pub enum Error {
     /// The store was not closed, and cannot be opened without writing.
     #[error("the store {} was not closed by its last user and must be repaired before it can be read", path.display())]
     StoreUnclean { path: PathBuf },
+    /// The engine needs room to open the store, and there is none.
+    #[error("the disk is too full to open the store {}: {source}", path.display())]
+    StoreOnFullDisk { path: PathBuf, source: Arc<io::Error> },
     /// A storage engine failed, for a reason that has no errno.
     #[error("the storage engine failed on {}: {what}", path.display())]
     EngineFailed { path: PathBuf, what: String },

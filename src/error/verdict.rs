@@ -46,7 +46,9 @@ const BESIDE: &str =
 const RESTORE: &str =
     "restore the named file from a backup, or move the directory away and start a new store";
 const MOUNT_ONCE: &str = "mount it once without --read-only: that repairs it";
-const CHECK_DISK: &str = "check the disk (`dmesg` may say more); the store is opened again by itself";
+const READ_ONLY_MEANWHILE: &str =
+    "free some space on that file system; until then, --read-only shows what is stored";
+const CHECK_DISK: &str = "check the disk (`dmesg` may say more); if it goes on, unmount and mount again";
 const FUSE_MODULE: &str =
     "load the kernel module (`modprobe fuse`); in a container, pass `--device /dev/fuse --cap-add SYS_ADMIN`";
 const FIND_MOUNTS: &str = "`findmnt -t fuse.ipfs-persist-mount` lists what is mounted";
@@ -111,6 +113,7 @@ impl Error {
             Error::StoreForeign { hint, .. } => row(EINVAL, Store, hint),
             Error::StoreDamaged { .. } => row(EIO, Store, RESTORE),
             Error::StoreUnclean { .. } => row(EIO, Store, MOUNT_ONCE),
+            Error::StoreOnFullDisk { .. } => row(ENOSPC, NoSpace, READ_ONLY_MEANWHILE),
             Error::EngineFailed { .. } => row(EIO, Failure, CHECK_DISK),
             Error::StoreMissing { path } => {
                 let hint = format!("mount it once without --read-only, or check the path {}", path.display());

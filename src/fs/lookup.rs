@@ -52,6 +52,18 @@ impl Shared {
         })
     }
 
+    /// What a name means that should be there already: one that no file can have is that of no file. An
+    /// error that is not about the name is never taken for absence.
+    pub(super) fn meaning_of_existing(&self, name: &OsStr) -> Result<Meaning> {
+        self.meaning(name).map_err(|error| match error {
+            Error::NameInvalid { .. }
+            | Error::NameNotCid { .. }
+            | Error::HashUnknown { .. }
+            | Error::HashRefused { .. } => Error::NotFound,
+            other => other,
+        })
+    }
+
     /// The inode that a name stands for. The kernel is told of it once more.
     pub(super) fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
         match self.node(parent)? {
@@ -59,14 +71,7 @@ impl Shared {
             Node::Control(node) => return self.lookup_control(node, name),
             Node::Link(_) | Node::Block { .. } | Node::File(_) => return Err(Error::NotFound),
         }
-        let meaning = match self.meaning(name) {
-            Ok(meaning) => meaning,
-            Err(error @ (Error::NameTooLong { .. } | Error::Io { .. } | Error::Damaged { .. })) => {
-                return Err(error);
-            }
-            Err(_) => return Err(Error::NotFound),
-        };
-        match meaning {
+        match self.meaning_of_existing(name)? {
             Meaning::Control => Ok(self.control_entry(ControlNode::Directory)),
             Meaning::Block(cid, attr) => Ok(self.block_entry(cid.key(), cid.form(), name, attr)),
             Meaning::Staged(_, file) | Meaning::Plain(Some(file)) => Ok(self.file_entry(&file)),

@@ -18,12 +18,7 @@ impl Shared {
             return Err(Error::NotPermitted { what: "the control directory cannot be changed" });
         }
         self.check_change(caller)?;
-        let meaning = match self.meaning(name) {
-            Ok(meaning) => meaning,
-            Err(error @ (Error::Io { .. } | Error::NameTooLong { .. })) => return Err(error),
-            Err(_) => return Err(Error::NotFound),
-        };
-        match meaning {
+        match self.meaning_of_existing(name)? {
             Meaning::Control => Err(Error::NotPermitted { what: "the control directory cannot be removed" }),
             Meaning::Block(cid, _) => self.unlink_block(cid.key(), name),
             Meaning::Staged(cid, file) => {

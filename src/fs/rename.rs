@@ -57,11 +57,7 @@ impl Shared {
         }
         self.check_change(caller)?;
         let (from, to) = names;
-        let source = match self.meaning(from) {
-            Ok(source) => source,
-            Err(error @ Error::Io { .. }) => return Err(error),
-            Err(_) => return Err(Error::NotFound),
-        };
+        let source = self.meaning_of_existing(from)?;
         let target = self.meaning(to)?;
         if exclusive && !matches!(target, Meaning::Absent(_) | Meaning::Plain(None)) {
             return Err(Error::Exists);

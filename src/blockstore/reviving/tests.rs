@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use super::*;
 use crate::block::CidOptions;
 use crate::sys::errno::EIO;
+use crate::sys::errno::ENOSPC;
 
 /// What the engine has on its disk, and how it is to fail.
 #[derive(Default)]
@@ -17,6 +18,7 @@ struct Disk {
     /// While the ballast is there, changes and opening meet a full disk.
     full_while: Mutex<Option<PathBuf>>,
     cannot_open: AtomicBool,
+    can_be_read: AtomicBool,
     opened: AtomicU32,
 }
 
@@ -164,9 +166,13 @@ impl Rig {
         let ballast = Ballast::new(dir.path(), 4096);
         let open: Open = {
             let disk = Arc::clone(&disk);
-            Box::new(move || {
+            Box::new(move |access| {
                 disk.opened.fetch_add(1, Ordering::Relaxed);
-                if disk.cannot_open.load(Ordering::Relaxed) {
+                if access == Access::ReadOnly {
+                    if !disk.can_be_read.load(Ordering::Relaxed) {
+                        return Err(io(EIO));
+                    }
+                } else if disk.cannot_open.load(Ordering::Relaxed) {
                     return Err(io(EIO));
                 }
                 if disk.full_while.lock().as_ref().is_some_and(|ballast| ballast.exists()) {
@@ -180,7 +186,7 @@ impl Rig {
                 }))
             })
         };
-        let engine = open().unwrap();
+        let engine = open(Access::Writable).unwrap();
         let store = Reviving::new(engine, dir.path().to_owned(), ballast, Some(open)).unwrap();
         let ballast = dir.path().join(super::super::ballast::BALLAST_NAME);
         Self { disk, store, _dir: dir, ballast }
@@ -188,6 +194,14 @@ impl Rig {
 
     fn opened(&self) -> u32 {
         self.disk.opened.load(Ordering::Relaxed)
+    }
+
+    fn eventually(&self, holds: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !holds(self) {
+            assert!(begun.elapsed().as_secs() < 20, "never");
+            std::thread::sleep(BACK_OFF / 10);
+        }
     }
 
     fn fail_next(&self, fault: Fault) {
@@ -311,9 +325,31 @@ fn while_it_cannot_be_opened_everything_says_why_and_then_goes_on() {
     assert_eq!(rig.remove(&block(1)).unwrap_err().errno(), EIO);
     assert_eq!(rig.store.sync().unwrap_err().errno(), EIO);
     rig.disk.cannot_open.store(false, Ordering::Relaxed);
-    rig.store.sync().unwrap();
+    rig.eventually(|rig| rig.store.sync().is_ok());
     assert!(!rig.holds(&block(1)));
     rig.put(&block(4)).unwrap();
+}
+
+/// Regression: while a disk refused to sync, a store that could be read was not.
+#[test]
+fn what_cannot_be_opened_for_writing_is_read() {
+    let rig = Rig::new();
+    rig.put(&block(1)).unwrap();
+    rig.disk.cannot_open.store(true, Ordering::Relaxed);
+    rig.disk.can_be_read.store(true, Ordering::Relaxed);
+    rig.fail_next(Fault::Errno(EIO));
+    rig.put(&block(2)).unwrap_err();
+    assert!(rig.holds(&block(1)));
+    let opened = rig.opened();
+    for _ in 0..50 {
+        assert_eq!(rig.remove(&block(1)).unwrap_err().errno(), EIO);
+        assert_eq!(rig.put(&block(3)).unwrap_err().errno(), EIO);
+        assert!(rig.holds(&block(1)));
+    }
+    assert!(rig.opened() < opened + 20, "not at every request: {}", rig.opened());
+    rig.disk.cannot_open.store(false, Ordering::Relaxed);
+    rig.eventually(|rig| rig.put(&block(3)).is_ok());
+    assert_eq!(rig.remove(&block(1)).unwrap(), 1);
 }
 
 #[test]

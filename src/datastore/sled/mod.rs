@@ -129,7 +129,7 @@ impl Sled {
         if !self.failed.load(Ordering::Acquire) {
             return Ok(());
         }
-        let what = "it has failed and can be used again after a remount".into();
+        let what = "after a failure sled cannot be used until it is mounted again".into();
         Err(Error::EngineFailed { path: self.path.clone(), what })
     }
 
