@@ -28,6 +28,8 @@ pub(super) fn start(args: &Args) -> Result<()> {
         .with_ansi(colours)
         .with_target(args.log.verbose > 1)
         .with_writer(writer)
+        // A log that cannot be written is no reason to end: complaining about it on standard error would be.
+        .log_internal_errors(false)
         .finish();
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|error| Error::Internal { what: format!("start the log: {error}") })
