@@ -1,5 +1,6 @@
 //! Kubo's repository: `version`, `config` and `datastore_spec`, and where it keeps its blocks.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -31,6 +32,12 @@ pub struct Repo {
 /// Whether a directory is a repository.
 pub fn is_repo(path: &Path) -> bool {
     [SPEC_FILE, "config", "version"].iter().all(|name| path.join(name).is_file())
+}
+
+/// Whether this process may not read what a repository says of its blocks.
+pub(super) fn is_private(path: &Path) -> bool {
+    let read = read_head(&path.join(SPEC_FILE), SPEC_BYTES_MAX);
+    read.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 impl Repo {

@@ -42,6 +42,7 @@ pub const PROGRAMS: &[Program] = &[
 ];
 
 const CARRY_OVER: &str = "choose an empty directory with --data-path; to carry blocks over, let the program that made these files write them into the mount, each under its CID";
+const AS_ITS_OWNER: &str = "run this as the user who owns it, or choose an empty directory with --data-path";
 const CARRY_OVER_FROM_KUBO: &str =
     "choose an empty directory with --data-path; `ipfs block get CID > MOUNTPOINT/CID` carries a block over";
 
@@ -67,6 +68,10 @@ fn at(path: &Path) -> Option<Found> {
     let name = program.name;
     if let Some(repo) = kubo::Repo::read(path) {
         let what = match repo.blocks_in_words() {
+            None if kubo::is_private(path) => {
+                let what = format!("it is a repository of {name} that this user may not read");
+                return Some(Found { program: name, what, hint: AS_ITS_OWNER });
+            }
             Some(engine) => format!("it is a repository of {name}, with its blocks in {engine}"),
             None => format!("it is a repository of {name}, in a datastore that is not known here"),
         };
