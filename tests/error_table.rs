@@ -66,6 +66,10 @@ fn in_a_mount() -> Vec<(&'static str, Error)> {
         ("Damaged", Error::Damaged { cid }),
         ("TooBig", Error::TooBig { limit_bytes: 2 << 20 }),
         ("NoSpace", Error::NoSpace { path: path.clone(), free_bytes: 1000, reserve_bytes: 2000 }),
+        (
+            "EngineNeedsSpace",
+            Error::EngineNeedsSpace { path: path.clone(), free_bytes: 1000, needed_bytes: 2000 },
+        ),
         ("NoInodes", Error::NoInodes { path, free: 7 }),
         ("MemoryFull", Error::MemoryFull { limit_bytes: 1 << 30 }),
         ("StagingFull", Error::StagingFull { limit_bytes: 256 << 20 }),
@@ -127,6 +131,7 @@ fn of_the_store() -> Vec<(&'static str, Error)> {
             Error::StoreDamaged { path: path.clone(), what: text("blocks is missing or empty") },
         ),
         ("StoreUnclean", Error::StoreUnclean { path: path.clone() }),
+        ("StoreOnFullDisk", Error::StoreOnFullDisk { path: path.clone(), source: source(libc::ENOSPC) }),
         ("EngineFailed", Error::EngineFailed { path: path.clone(), what: text("it has stopped") }),
         ("StoreMissing", Error::StoreMissing { path }),
     ]
@@ -142,10 +147,6 @@ fn of_mounting() -> Vec<(&'static str, Error)> {
                 why: text("it is not a directory"),
                 hint: text("choose an empty directory"),
             },
-        ),
-        (
-            "StoreOnFullDisk",
-            Error::StoreOnFullDisk { path: PathBuf::from("/data"), source: source(libc::ENOSPC) },
         ),
         ("FuseDevice", Error::FuseDevice { source: source(libc::ENOENT) }),
         (
@@ -175,6 +176,8 @@ const SYSTEM_ERRORS: &[i32] = &[
     libc::ENOENT,
     libc::ENOTDIR,
     libc::EISDIR,
+    libc::EEXIST,
+    libc::ENAMETOOLONG,
     libc::EMFILE,
 ];
 

@@ -103,6 +103,30 @@ fn a_panic_while_reading_is_an_error_of_that_block_alone() {
     mount.finish().unwrap();
 }
 
+/// Regression: every stored block was "No such file or directory" while its engine could not look.
+#[test]
+fn an_engine_that_fails_is_an_error_and_never_absence() {
+    if !available() {
+        return;
+    }
+    let mount = FaultyMount::new();
+    let content = bytes(1, 5000);
+    write_new(&mount.path(&content), &content).unwrap();
+    // Another spelling, which the kernel has not looked up yet.
+    let upper = mount.mnt().join(cid_of(&content).to_uppercase());
+    mount.faults.set(Call::Stat, None, Fault::Engine);
+    assert_eq!(errno(fs::metadata(&upper)), EIO);
+    assert_eq!(errno(File::open(&upper)), EIO);
+    assert_eq!(errno(fs::remove_file(&upper)), EIO);
+    assert_eq!(errno(fs::rename(&upper, mount.path(&content))), EIO);
+    // What cannot be a block still is none.
+    let broken = mount.mnt().join(&cid_of(&content)[..58]);
+    assert_eq!(errno(fs::metadata(broken)), libc::ENOENT);
+    mount.faults.clear();
+    assert_eq!(fs::read(upper).unwrap(), content);
+    mount.finish().unwrap();
+}
+
 /// Regression: whether a block is stored already is asked inside the group commit, and a panic
 /// there left the queue with a leader that was gone: every later close waited for ever.
 #[test]

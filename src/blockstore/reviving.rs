@@ -5,7 +5,8 @@
 //! refused for a while in between. Deletions on a full disk get the room of the [`Ballast`].
 //!
 //! Invariant: what was acknowledged before the failure is there after it. What an engine may keep in
-//! memory until a sync (deletions, times, CID forms) is noted here until then and done again.
+//! memory until a sync (deletions, times, CID forms) is noted here until then and done again. Nothing
+//! is acknowledged on the strength of what a failed engine shows.
 
 mod failure;
 mod noted;
@@ -33,9 +34,6 @@ use crate::{Error, Result};
 /// Room for what an engine writes besides the blocks of a batch. A full disk is better told by us
 /// than found by the engine.
 const BATCH_ROOM_BYTES: u64 = 1 << 20;
-
-/// Room that closing an engine may take.
-const CLOSING_BYTES: u64 = 16 << 20;
 
 /// How the engine is opened again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,7 +254,11 @@ impl Reviving {
         let needed = bytes.saturating_mul(2).saturating_add(BATCH_ROOM_BYTES);
         let free_bytes = space_of_open(&self.directory, &self.data_path)?.free_bytes;
         if free_bytes < needed {
-            return Err(Error::NoSpace { path: self.data_path.clone(), free_bytes, reserve_bytes: needed });
+            return Err(Error::EngineNeedsSpace {
+                path: self.data_path.clone(),
+                free_bytes,
+                needed_bytes: needed,
+            });
         }
         let refused = match &*self.failure.lock() {
             Some(failure) if Instant::now() < failure.retry_at => Some(failure.error.clone()),
@@ -283,10 +285,10 @@ impl Datastore for Reviving {
         self.ready_for_blocks(blocks)?;
         let before = self.noted.lock().mark();
         if let Err(error) = self.call(|engine| engine.put(blocks, sync)) {
-            // At once: a refused block that the engine shows all the same, and may not have on the disk,
-            // would pass for stored when it is written again.
             if leaves_unknown(&error) && self.open.is_some() {
-                // Whether that succeeds is seen by whoever comes next.
+                self.noted.lock().note_refused(blocks);
+                // At once, since readers may not be served before. Whether it succeeds is seen by whoever
+                // comes next.
                 let _ = self.revive();
             }
             return Err(error);
@@ -336,6 +338,10 @@ impl Datastore for Reviving {
         self.read(|engine| engine.file(key))
     }
 
+    fn settle(&self) -> Result<()> {
+        if self.is_failed() { self.revive() } else { Ok(()) }
+    }
+
     fn sync(&self) -> Result<()> {
         let before = self.noted.lock().mark();
         self.change(|engine| engine.sync())?;
@@ -345,12 +351,9 @@ impl Datastore for Reviving {
     }
 
     fn close(self: Box<Self>) -> Result<()> {
-        // An engine needs room to close, and one that has failed may have forgotten what was noted.
-        if space_of_open(&self.directory, &self.data_path).is_ok_and(|space| space.free_bytes < CLOSING_BYTES)
-        {
-            self.ballast.release();
-        }
-        let synced = if self.is_failed() { self.sync() } else { Ok(()) };
+        // An engine that has failed may have forgotten what was noted, and one on a full disk gets the
+        // ballast for what it has not written yet.
+        let synced = self.sync();
         let Self { engine, noted, open, ballast, .. } = *self;
         let Some(engine) = engine.into_inner() else { return synced };
         let closed = match (engine.close(), &open) {

@@ -157,6 +157,10 @@ impl Blockstore {
     /// thread may lead a batch, so `done` may run on it or on another.
     pub fn submit(&self, block: Block, done: Done) {
         self.engine.commits.submit(Pending { block, done }, |batch| self.engine.write_batch(batch));
+        // Not for the blocks' sake: the engine notes what it takes on the disk.
+        if self.info.backend.file_per_block {
+            self.syncer.wake();
+        }
     }
 
     /// Stores a block and waits for it.

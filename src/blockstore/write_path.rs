@@ -21,6 +21,9 @@ impl Engine {
         if self.read_only {
             return batch.into_iter().for_each(|pending| (pending.done)(Err(Error::ReadOnly)));
         }
+        if let Err(error) = self.guarded("settling", || self.datastore.settle()) {
+            return batch.into_iter().for_each(|pending| (pending.done)(Err(error.clone())));
+        }
         let mut new = Vec::with_capacity(batch.len());
         let mut repeated = Vec::new();
         let mut keys = HashSet::with_capacity(batch.len());

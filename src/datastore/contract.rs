@@ -105,6 +105,11 @@ pub trait Datastore: Send + std::marker::Sync + 'static {
     /// `None` if the block is absent or the engine has no such file.
     fn file(&self, key: &Key) -> Result<Option<File>>;
 
+    /// Makes sure that a block which is there may be taken for stored. Called before anybody is told so.
+    /// An engine that shows nothing but what it has stored has nothing to do; one that has failed may
+    /// show what it could not make durable.
+    fn settle(&self) -> Result<()>;
+
     /// Makes every change durable that was acknowledged before the call.
     fn sync(&self) -> Result<()>;
 

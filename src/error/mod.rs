@@ -71,6 +71,9 @@ pub enum Error {
     /// Free space would fall under the reserve, or the device is full.
     #[error("too little free space for {}: {free_bytes} bytes free, {reserve_bytes} reserved", path.display())]
     NoSpace { path: PathBuf, free_bytes: u64, reserve_bytes: u64 },
+    /// The storage engine needs more room than there is for what it was asked to do.
+    #[error("the storage engine needs {needed_bytes} bytes of free space in {}, and there are {free_bytes}", path.display())]
+    EngineNeedsSpace { path: PathBuf, free_bytes: u64, needed_bytes: u64 },
     /// Free inodes would fall under the reserve.
     #[error("too few free inodes for {}: {free}", path.display())]
     NoInodes { path: PathBuf, free: u64 },

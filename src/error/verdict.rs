@@ -27,6 +27,7 @@ const NOT_STRICT: &str =
 const HEAL: &str = "write the right bytes to this CID once more: that heals the stored copy";
 const SMALLER: &str = "split the data into smaller blocks, or mount with a larger --max-block-size";
 const FREE_SPACE: &str = "free some space on that file system, or lower --min-free-space";
+const MORE_SPACE: &str = "free some space on that file system";
 const FREE_INODES: &str = "delete files on that file system: it is out of inodes";
 const FREE_MEMORY: &str = "delete blocks, or mount with a larger --memory-limit";
 const LESS_STAGING: &str = "close some of the files being written, or mount with a larger --max-staging";
@@ -76,6 +77,7 @@ impl Error {
             Error::Damaged { .. } => row(EIO, Store, HEAL),
             Error::TooBig { .. } => row(EFBIG, Failure, SMALLER),
             Error::NoSpace { .. } => row(ENOSPC, NoSpace, FREE_SPACE),
+            Error::EngineNeedsSpace { .. } => row(ENOSPC, NoSpace, MORE_SPACE),
             Error::NoInodes { .. } => row(ENOSPC, NoSpace, FREE_INODES),
             Error::MemoryFull { .. } => row(ENOSPC, NoSpace, FREE_MEMORY),
             Error::StagingFull { .. } => row(ENOMEM, NoSpace, LESS_STAGING),
@@ -147,6 +149,10 @@ fn system_call(source: &io::Error) -> Verdict {
         ENOENT => (ExitCode::Failure, "check the path: that file or directory does not exist"),
         ENOTDIR => (ExitCode::Failure, "check the path: a part of it is a file, not a directory"),
         EISDIR => (ExitCode::Failure, "check the path: it is a directory, and a file is wanted"),
+        EEXIST => {
+            (ExitCode::Failure, "check the path: something else is there, such as a link that leads nowhere")
+        }
+        ENAMETOOLONG => (ExitCode::Failure, "use a shorter path"),
         EIO => (ExitCode::Failure, "check the disk: `dmesg` may say more"),
         _ => (ExitCode::Failure, ""),
     };

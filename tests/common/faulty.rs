@@ -45,6 +45,8 @@ pub enum Fault {
     Panic,
     /// It fails with this errno.
     Errno(i32),
+    /// It fails as engines do that give no errno.
+    Engine,
     /// It waits until the fault is taken away, and then goes on.
     Hold,
 }
@@ -114,6 +116,9 @@ impl Faults {
             None => Ok(()),
             Some(Fault::Errno(errno)) => {
                 Err(Error::io(format!("{call:?}"), std::io::Error::from_raw_os_error(errno)))
+            }
+            Some(Fault::Engine) => {
+                Err(Error::EngineFailed { path: "engine".into(), what: format!("{call:?}") })
             }
             Some(Fault::Panic) => {
                 drop(state);
@@ -185,6 +190,10 @@ impl Datastore for Faulty {
 
     fn file(&self, key: &Key) -> Result<Option<File>> {
         self.inner.file(key)
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.inner.settle()
     }
 
     fn sync(&self) -> Result<()> {

@@ -248,6 +248,10 @@ impl Datastore for FlatFs {
         self.open_block(&self.place(key))
     }
 
+    fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn sync(&self) -> Result<()> {
         if self.read_only {
             return Ok(());

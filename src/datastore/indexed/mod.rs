@@ -183,6 +183,10 @@ impl<T: Tables> Datastore for Indexed<T> {
         Ok(None)
     }
 
+    fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn sync(&self) -> Result<()> {
         if self.read_only { Ok(()) } else { self.tables.sync() }
     }

@@ -145,6 +145,10 @@ impl Datastore for Memory {
         Ok(None)
     }
 
+    fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn sync(&self) -> Result<()> {
         Ok(())
     }

@@ -12,10 +12,11 @@
 //! between leaves bytes without a record, which nobody sees.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -30,17 +31,25 @@ use crate::{Error, Result};
 /// Blocks in chunks.
 const BLOCKS: &str = "blocks";
 const META: &str = "meta";
+/// The engine's log, which it also locks (flock).
+const LOG_FILE: &str = "db";
 /// The entry of the default tree that says which store this is.
 const STORE_ID: &str = "store_id";
 /// Memory for pages of the trees.
 const CACHE_BYTES: u64 = 16 << 20;
-/// Room beyond that for the bytes of a change: segments are begun and pages rewritten.
-const ROOM_BYTES: u64 = 8 << 20;
-
+/// Room that must be free for new blocks, besides that for their bytes: segments are begun and pages
+/// rewritten, and what is kept for deletions must stay.
+const ROOM_FOR_BLOCKS_BYTES: u64 = 8 << 20;
+/// Room that must be free for everything else.
+const ROOM_BYTES: u64 = 4 << 20;
 const ROOM_PER_BYTE: u64 = 2;
 /// Longest value. sled rewrites up to ten values of a page at once, and puts long ones into files of
 /// their own, which its flush does not reach.
 const CHUNK_BYTES: usize = 16 << 10;
+
+/// How long to wait for an engine that is ending, and how often to look.
+const LET_GO_MAX: Duration = Duration::from_secs(5);
+const LET_GO_STEP: Duration = Duration::from_millis(2);
 
 /// Length of a chunk's number at the end of its key.
 const CHUNK_NUMBER_BYTES: usize = 4;
@@ -70,14 +79,19 @@ impl Sled {
     /// [`Error::Usage`] for reading only, which sled cannot.
     pub fn open(request: &OpenRequest) -> Result<Box<dyn Datastore>> {
         let path = &request.path;
-        Place::look(request, is_sled, |_| false)?;
+        let place = Place::look(request, is_sled, |_| false)?;
         if request.read_only {
             return Err(Error::Usage {
                 what: "the backend sled cannot open a store for reading only".into(),
-                hint: "leave out --read-only; --no-delete refuses deletions".into(),
+                hint: "leave out --read-only; a store on media that cannot be written must be copied to some that can".into(),
             });
         }
-        require_room(path, space_of(path)?, 0)?;
+        require_room(path, space_of(path)?, None)?;
+        let log = path.join(LOG_FILE);
+        if place == Place::Existing {
+            let log = File::open(&log).map_err(|error| Error::io_at("open", &log, error))?;
+            wait_until_let_go(&log, path)?;
+        }
         let config = Config::new()
             .path(path)
             .mode(Mode::HighThroughput)
@@ -94,7 +108,6 @@ impl Sled {
             what: "the engine panicked while it opened its files".into(),
         })?;
         let (database, blocks, meta) = opened.map_err(|error| failed(path, "open", error))?;
-        let log = path.join("db");
         let log = File::open(&log).map_err(|error| Error::io_at("open", &log, error))?;
         let tables = Self {
             database,
@@ -119,7 +132,7 @@ impl Sled {
         let flushed = self.database.flush().map_err(|error| self.failed("flush", error));
         flushed
             .and_then(|_| {
-                self.log.sync_data().map_err(|error| Error::io_at("sync", &self.path.join("db"), error))
+                self.log.sync_data().map_err(|error| Error::io_at("sync", &self.path.join(LOG_FILE), error))
             })
             .inspect_err(|_| self.failed.store(true, Ordering::Release))
     }
@@ -134,8 +147,8 @@ impl Sled {
     }
 
     /// The engine's file is asked, since the directory may have been moved.
-    fn require_room(&self, bytes: usize) -> Result<()> {
-        require_room(&self.path, space_of_open(&self.log, &self.path)?, bytes)
+    fn require_room(&self, new_bytes: Option<usize>) -> Result<()> {
+        require_room(&self.path, space_of_open(&self.log, &self.path)?, new_bytes)
     }
 
     /// The chunks of a key, in their order.
@@ -162,6 +175,22 @@ impl Sled {
     }
 }
 
+/// Waits until no engine, perhaps one that is just ending, holds the lock of `log`.
+fn wait_until_let_go(log: &File, path: &Path) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        match log.try_lock() {
+            Ok(()) => return log.unlock().map_err(|error| Error::io_at("unlock", path, error)),
+            Err(TryLockError::Error(error)) => return Err(Error::io_at("lock", path, error)),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LET_GO_MAX => std::thread::sleep(LET_GO_STEP),
+            Err(TryLockError::WouldBlock) => {
+                let holder = "another program that uses sled".to_owned();
+                return Err(Error::Locked { path: path.to_owned(), holder });
+            }
+        }
+    }
+}
+
 /// The key of a chunk: that of the block, and the number as u32, big-endian.
 fn chunk_key(key: &[u8], number: u32) -> Vec<u8> {
     [key, &number.to_be_bytes()].concat()
@@ -180,12 +209,14 @@ fn failed(path: &Path, op: &str, error: sled::Error) -> Error {
 }
 
 /// Whether these bytes and what comes with them find room.
-fn require_room(path: &Path, space: Space, bytes: usize) -> Result<()> {
-    let needed = ROOM_BYTES.saturating_add((bytes as u64).saturating_mul(ROOM_PER_BYTE));
+fn require_room(path: &Path, space: Space, new_bytes: Option<usize>) -> Result<()> {
+    let needed = new_bytes.map_or(ROOM_BYTES, |bytes| {
+        ROOM_FOR_BLOCKS_BYTES.saturating_add((bytes as u64).saturating_mul(ROOM_PER_BYTE))
+    });
     if space.free_bytes >= needed {
         return Ok(());
     }
-    Err(Error::NoSpace { path: path.to_owned(), free_bytes: space.free_bytes, reserve_bytes: needed })
+    Err(Error::EngineNeedsSpace { path: path.to_owned(), free_bytes: space.free_bytes, needed_bytes: needed })
 }
 
 impl Tables for Sled {
@@ -195,7 +226,7 @@ impl Tables for Sled {
     }
 
     fn set_identity(&self, store_id: &str) -> Result<()> {
-        self.require_room(0)?;
+        self.require_room(None)?;
         self.database.insert(STORE_ID, store_id).map_err(|error| self.failed("write", error))?;
         self.flush()
     }
@@ -223,11 +254,11 @@ impl Tables for Sled {
     fn write(&self, changes: &[Change<'_>], sync: Sync) -> Result<()> {
         let (mut meta, mut blocks) = (Batch::default(), Batch::default());
         let (mut meta_removed, mut blocks_removed) = (Batch::default(), Batch::default());
-        let mut length = 0;
+        let mut length = None;
         for change in changes {
             match change {
                 Change::Put { key, record, bytes } => {
-                    length += bytes.len();
+                    length = Some(length.unwrap_or(0) + bytes.len());
                     for (number, chunk) in (0u32..).zip(bytes.chunks(CHUNK_BYTES)) {
                         blocks.insert(chunk_key(key, number), chunk);
                     }
@@ -288,7 +319,7 @@ impl Tables for Sled {
         if !self.dirty.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.require_room(0)?;
+        self.require_room(None)?;
         self.dirty.store(false, Ordering::Release);
         self.flush().inspect_err(|_| self.dirty.store(true, Ordering::Release))
     }
@@ -298,7 +329,11 @@ impl Tables for Sled {
         if synced.is_err() {
             // Letting it go would wait for ever; its files are closed when the process ends.
             std::mem::forget(self);
+            return synced;
         }
-        synced
+        let Self { database, blocks, meta, path, log, .. } = self;
+        drop((blocks, meta, database));
+        // Its threads hold the files a little longer, and nobody could open them meanwhile.
+        wait_until_let_go(&log, &path)
     }
 }
