@@ -241,6 +241,7 @@ done_with choose "$files files of this machine, $(in_mb "$bytes"); $blocks diffe
 
 mount_store
 durable=$(status durable)
+name=$(status backend)
 done_with mount "backend $backend on $mnt"
 
 copy_files
@@ -285,8 +286,12 @@ if [ $keep = yes ] && [ "$durable" = true ]; then
 else
     say "To go on with a store of your own:"
     say "    mkdir blocks"
-    say "    $CARGO_TARGET_DIR/release/ipfs-persist-mount --background blocks"
-    say "Its data will be in ./data/file. \`ipfs-persist-mount unmount blocks\` ends it."
+    say "    $CARGO_TARGET_DIR/release/ipfs-persist-mount --backend $name --background blocks"
+    if [ "$durable" = true ]; then
+        say "Its data will be in ./data/$name. \`ipfs-persist-mount unmount blocks\` ends it."
+    else
+        say "\`ipfs-persist-mount unmount blocks\` ends it, and its blocks with it."
+    fi
 fi
 if [ "$build_kind" = small ]; then
     say
