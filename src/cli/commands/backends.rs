@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::cli::args::BackendsArgs;
 use crate::cli::output;
-use crate::datastore::{BACKENDS, Backend, OpenRequest};
+use crate::datastore::{BACKENDS, Backend};
 
 /// Prints the table of backends.
 pub(in crate::cli) fn run(args: &BackendsArgs) -> Result<ExitCode> {
@@ -17,12 +17,9 @@ pub(in crate::cli) fn run(args: &BackendsArgs) -> Result<ExitCode> {
     output::finish(writeln!(io::stdout(), "{text}"), ExitCode::SUCCESS)
 }
 
-/// How to get a backend that this build does not have: what opening it says.
+/// How to get a backend that this build does not have.
 pub(in crate::cli) fn how_to_get(backend: &Backend) -> String {
-    match (backend.open)(&OpenRequest::default()) {
-        Err(error) => error.verdict().hint,
-        Ok(_) => String::new(),
-    }
+    backend.require_built_in().map_or_else(|error| error.verdict().hint, |()| String::new())
 }
 
 /// One backend, as `--json` shows it.
@@ -131,9 +128,7 @@ mod tests {
             ballast_bytes: 0,
             probe: |_| false,
             in_place: None,
-            open: |_| {
-                Err(Error::BackendNotBuilt { name: "absent", engine: "an engine", feature: "the-feature" })
-            },
+            open: |_| Err(Error::BackendNotBuilt { name: "absent", engine: "an engine", feature: "rocksdb" }),
         };
         [row("present", true), row("absent", false)]
     }
@@ -146,8 +141,7 @@ mod tests {
         assert!(rows[1].ends_with("yes"), "{text}");
         assert!(rows[2].starts_with("absent ") && rows[2].ends_with("no"), "{text}");
         assert!(text.contains("  absent   some purpose\n"), "{text}");
-        let last =
-            "absent is not in this build: build it with `cargo build --release --features the-feature`";
+        let last = "absent is not in this build: build it with `cargo build --release --features rocksdb`";
         assert_eq!(rows.last(), Some(&last), "{text}");
         assert!(!text.contains("present is not"), "{text}");
     }

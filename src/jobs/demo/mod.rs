@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::blockstore::{Blockstore, StoreInfo, StoreOptions};
-use crate::datastore::{Backend, OpenRequest};
+use crate::datastore::Backend;
 use crate::sys::file_system_of;
 use crate::{Error, Result};
 
@@ -83,7 +83,7 @@ impl Summary {
 /// would not fit; [`Error::StoreDamaged`] and [`Error::Damaged`] if one is missing or wrong;
 /// [`Error::Stopped`].
 pub fn run(request: &Request, progress: &mut dyn Progress) -> Result<Summary> {
-    request.store.backend.map_or(Ok(()), refuse_what_is_not_built)?;
+    request.store.backend.map_or(Ok(()), Backend::require_built_in)?;
     let ground = Ground::prepare(request)?;
     let bytes_before = ground.allocated_bytes()?;
     let mut puts = Puts::default();
@@ -119,14 +119,6 @@ pub fn run(request: &Request, progress: &mut dyn Progress) -> Result<Summary> {
         stored_bytes: puts.stored.saturating_mul(request.data.size_bytes()),
         data_path: info.data_path,
     })
-}
-
-/// Such a backend says itself why, and touches nothing.
-fn refuse_what_is_not_built(backend: &Backend) -> Result<()> {
-    if backend.built_in {
-        return Ok(());
-    }
-    (backend.open)(&OpenRequest::default()).and_then(|engine| engine.close())
 }
 
 /// Opens the store, does something with it, and closes it in any case.
