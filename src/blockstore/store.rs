@@ -214,7 +214,15 @@ impl Blockstore {
     /// Whether `more_bytes` of new blocks (all that is staged, and what is about to be) fit.
     pub fn check_space(&self, more_bytes: u64) -> Result<()> {
         match &self.reserve {
-            Some(reserve) => reserve.check(more_bytes.saturating_add(self.engine.datastore.pending_bytes())),
+            Some(reserve) => {
+                let pending = self.engine.datastore.pending_bytes();
+                reserve.check(more_bytes.saturating_add(pending)).inspect_err(|_| {
+                    // The engine may have room again when it has written out what it holds.
+                    if pending > 0 {
+                        self.syncer.wake();
+                    }
+                })
+            }
             None => {
                 let used = self.engine.datastore.usage()?.disk_bytes;
                 if used.saturating_add(more_bytes) > self.memory_limit_bytes {

@@ -35,11 +35,14 @@ fn main() {
         more_waiting_writers_than_there_may_be_are_refused_at_once,
         temporary_files_that_nobody_renames_are_dropped,
     ];
+    let with_memtables: &[rows::Case] = cases![what_is_in_memory_takes_no_room_for_good];
     let files_only = vec!["file"];
+    let rocksdb = durable_backends().into_iter().filter(|name| ["badger", "pebble"].contains(name)).collect();
     rows::main(&[
         (durable_backends(), on_disk),
         (files_only, files),
         (vec!["memory"], memory),
+        (rocksdb, with_memtables),
         (backends(), every),
     ])
 }
@@ -104,6 +107,30 @@ fn a_refusal_is_not_remembered(backend: &'static str) {
     }
     put(mount.path(&cid), &content).unwrap();
     mount.assert_blocks(&[&cid]);
+}
+
+/// Regression: room was kept for what an engine held in memory, so that new blocks were refused, so that
+/// it was never full and never written out.
+fn what_is_in_memory_takes_no_room_for_good(backend: &'static str) {
+    let Some(disk) = Disk::new(3072, &["-m", "0"]) else { return };
+    let bench = Bench::new(backend);
+    let mount = mount_on(&bench, &disk, &[]);
+    sh_ok(
+        &disk.path(),
+        "fallocate -l $(($(df --output=avail -B1 . | tail -n 1) - 250 * 1024 * 1024)) filler",
+    );
+    let block = |number: u64| {
+        let content = bytes(number, 1 << 20);
+        put(mount.path(cid_of(&content)), &content)
+    };
+    let refused = (0..150).find_map(|number| block(number).err()).expect("never refused");
+    assert_eq!(refused.raw_os_error(), Some(ENOSPC));
+    let mut number = 1000;
+    eventually("blocks are taken again", || {
+        number += 1;
+        block(number).is_ok()
+    });
+    mount.unmount();
 }
 
 fn a_write_is_refused_when_space_has_gone(backend: &'static str) {

@@ -21,6 +21,11 @@ const STORE_ID: &[u8] = b"store_id";
 /// their space back.
 const DELETIONS_PER_FLUSH: u64 = 1024;
 
+/// Of the free space, what is in memory may want one part in so many before it is written out early.
+const PENDING_SHARE: u64 = 8;
+/// Less than this is not worth a file.
+const FLUSHED_EARLY_BYTES_MIN: u64 = 4 << 20;
+
 /// An open database.
 struct Rocks {
     database: DB,
@@ -77,6 +82,17 @@ impl Rocks {
         let families =
             [self.family(BLOCKS)?, self.family(META)?, self.family(rocksdb::DEFAULT_COLUMN_FAMILY_NAME)?];
         self.database.flush_cfs_opt(&families, &options).map_err(|error| self.failed("flush", error))
+    }
+
+    /// Room is kept for what is in memory, which is refused to new blocks: on a disk that is nearly full
+    /// it is written out early, in the background.
+    fn flush_if_room_is_scarce(&self) {
+        let pending = self.pending_bytes();
+        let scarce = pending > FLUSHED_EARLY_BYTES_MIN
+            && space_of(&self.path).is_ok_and(|space| space.free_bytes / PENDING_SHARE < pending);
+        if scarce && let Err(error) = self.flush(false) {
+            warn!(%error, "what is in memory could not be written out early");
+        }
     }
 
     fn note_deletions(&self, count: u64) {
@@ -176,6 +192,7 @@ impl Tables for Rocks {
     }
 
     fn sync(&self) -> Result<()> {
+        self.flush_if_room_is_scarce();
         if !self.dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
