@@ -12,7 +12,7 @@ use super::look::{look, refuse_file};
 use super::marker::Marker;
 use super::reviving::open_engine;
 use super::{StoreOptions, in_place};
-use crate::datastore::{BACKENDS, Backend, Datastore, OpenRequest, backend};
+use crate::datastore::{BACKEND_DEFAULT, BACKENDS, Backend, Datastore, OpenRequest, backend};
 use crate::sys::create_dir_all_private;
 use crate::sys::errno::{EACCES, EPERM, EROFS};
 use crate::sys::{FileLock, Holder, RecordLock, sync_file_system};
@@ -20,9 +20,6 @@ use crate::{Error, Result};
 
 /// The name of the lock file in a data directory.
 pub const LOCK_NAME: &str = "lock";
-
-/// The backend that is taken when nothing says which.
-const BACKEND_DEFAULT: &str = "file";
 
 /// An engine with what has to outlive it.
 pub struct Opened {

@@ -9,15 +9,12 @@ use super::args::{CidArgs, DemoArgs, MountArgs, StoreArgs, VerifyWhen};
 use super::mount_options;
 use crate::block::CidOptions;
 use crate::blockstore::{StoreInfo, StoreOptions, VerifyReads};
-use crate::datastore::{self, BACKENDS, Backend};
+use crate::datastore::{self, BACKEND_DEFAULT, BACKENDS, Backend};
 use crate::fs::FsOptions;
 use crate::jobs::demo;
 use crate::mount::ServeOptions;
 use crate::sys;
 use crate::{Error, Result};
-
-/// The backend of a data directory that does not exist yet, where none is asked for.
-const BACKEND_DEFAULT: &str = "file";
 
 /// The umask of every command that opens a store: files are private to the user.
 pub(super) const UMASK: u32 = 0o077;

@@ -128,6 +128,9 @@ impl Backend {
     }
 }
 
+/// The backend that is taken when nothing says which.
+pub const BACKEND_DEFAULT: &str = "file";
+
 /// Every backend, in the order in which they are shown.
 pub const BACKENDS: &[Backend] = &[
     Backend {

@@ -15,5 +15,5 @@ pub mod redb;
 mod rocks;
 pub mod sled;
 
-pub use backends::{BACKENDS, Backend, InPlace, OpenRequest, ProgramLock, backend};
+pub use backends::{BACKEND_DEFAULT, BACKENDS, Backend, InPlace, OpenRequest, ProgramLock, backend};
 pub use contract::{Datastore, ListedKey, MetaChange, Position, Sync, Usage};

@@ -7,7 +7,7 @@ use super::Position;
 use crate::block::Key;
 
 /// The bits of a position.
-pub(super) const POSITION_BITS: u32 = 62;
+const POSITION_BITS: u32 = 62;
 
 /// The first 62 bits of a key's digest; a shorter digest is padded with zeros.
 pub fn digest_position(key: &Key) -> Position {
@@ -23,10 +23,15 @@ pub fn digest_bits(digest: &[u8], count: u32) -> u64 {
     u64::from_be_bytes(head).checked_shr(64 - count).unwrap_or(0)
 }
 
+/// How the digests begin whose position is greater than `after`; `None` if none's is.
+pub fn first_digest_after(after: Position) -> Option<[u8; 8]> {
+    let next = after.checked_add(1).filter(|next| *next < 1 << POSITION_BITS)?;
+    Some((next << (64 - POSITION_BITS)).to_be_bytes())
+}
+
 /// The smallest possible key whose position is greater than `after`; `None` if no key's is.
 pub fn first_after(after: Position) -> Option<Key> {
-    let next = after.checked_add(1).filter(|next| *next < 1 << POSITION_BITS)?;
-    let digest = (next << (64 - POSITION_BITS)).to_be_bytes();
+    let digest = first_digest_after(after)?;
     let length = digest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     Key::new(0, digest.get(..length)?)
 }

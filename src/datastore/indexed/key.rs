@@ -3,11 +3,10 @@
 //! Layout: the digest, padded with zero bytes to at least eight | the code as varint | the length of
 //! the digest, one byte. A SHA-256 takes 34 bytes.
 //!
-//! Invariant: in the order of these bytes, positions ([`digest_position`]) never go back.
+//! Invariant: in the order of these bytes, positions
+//! ([`digest_position`](crate::datastore::order::digest_position)) never go back.
 
 use crate::block::Key;
-use crate::datastore::Position;
-use crate::datastore::order::{POSITION_BITS, digest_position};
 
 /// The bytes that a position is made of.
 const HEAD_BYTES: usize = 8;
@@ -35,20 +34,11 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Key> {
     (behind.is_empty() && encode(&key) == bytes).then_some(key)
 }
 
-/// Where the keys begin whose position is greater than `after`; `None` if there can be none.
-pub(super) fn first_after(after: Position) -> Option<[u8; HEAD_BYTES]> {
-    let next = after.checked_add(1).filter(|next| *next < 1 << POSITION_BITS)?;
-    Some((next << (64 - POSITION_BITS)).to_be_bytes())
-}
-
-/// Where a key stands in the listing.
-pub(super) fn position(key: &Key) -> Position {
-    digest_position(key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::datastore::Position;
+    use crate::datastore::order::{digest_position, first_digest_after};
 
     fn keys() -> Vec<Key> {
         let digests: [&[u8]; 9] = [
@@ -91,11 +81,11 @@ mod tests {
     #[test]
     fn positions_never_go_back_and_none_is_skipped() {
         let mut all: Vec<(Vec<u8>, Position)> =
-            keys().iter().map(|key| (encode(key), position(key))).collect();
+            keys().iter().map(|key| (encode(key), digest_position(key))).collect();
         all.sort();
         assert!(all.is_sorted_by_key(|(_, position)| *position));
         for (_, after) in &all {
-            let behind: Vec<_> = match first_after(*after) {
+            let behind: Vec<_> = match first_digest_after(*after) {
                 Some(first) => all.iter().filter(|(bytes, _)| bytes[..] >= first[..]).collect(),
                 None => Vec::new(),
             };

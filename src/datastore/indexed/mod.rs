@@ -19,6 +19,7 @@ use tracing::error;
 pub(super) use self::place::{Place, failure};
 pub(super) use self::tables::{Change, Tables, Visit};
 use super::locks::KeyLocks;
+use super::order::{digest_position, first_digest_after};
 use super::{Datastore, ListedKey, MetaChange, OpenRequest, Position, Sync, Usage};
 use crate::block::{Block, CidForm, Key, Meta, canonical};
 use crate::{Error, Result};
@@ -142,11 +143,11 @@ impl<T: Tables> Datastore for Indexed<T> {
     }
 
     fn position(&self, key: &Key) -> Position {
-        key::position(key)
+        digest_position(key)
     }
 
     fn list(&self, after: Option<Position>, limit: usize) -> Result<Vec<ListedKey>> {
-        let from = match after.map(key::first_after) {
+        let from = match after.map(first_digest_after) {
             None => [0; 8],
             Some(Some(first)) => first,
             Some(None) => return Ok(Vec::new()),
@@ -157,8 +158,8 @@ impl<T: Tables> Datastore for Indexed<T> {
                 error!(?index_key, "an entry of the index is no key; it is passed over");
                 return true;
             };
-            let last = page.last().map(|listed| key::position(&listed.key));
-            if page.len() >= limit.max(1) && last != Some(key::position(&key)) {
+            let last = page.last().map(|listed| digest_position(&listed.key));
+            if page.len() >= limit.max(1) && last != Some(digest_position(&key)) {
                 return false;
             }
             let cid_form = record::decode(record).map_or(CidForm::Unknown, |meta| meta.cid_form);

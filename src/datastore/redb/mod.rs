@@ -20,9 +20,9 @@ use redb::{
     ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
 };
 
+use super::foreign::is_redb;
 use super::indexed::{Change, Indexed, Place, Tables, Visit};
 use super::{Datastore, OpenRequest, Sync, Usage};
-use crate::sys::files::read_head;
 use crate::sys::{allocated_bytes, sync_dir};
 use crate::{Error, Result};
 
@@ -36,8 +36,6 @@ const STORE_ID: &str = "store_id";
 
 /// The database in the engine's directory.
 const FILE: &str = "blocks.redb";
-/// How a database begins (redb's own file format).
-const MAGIC: &[u8] = b"redb";
 /// Memory for pages of the file.
 const CACHE_BYTES: usize = 64 << 20;
 
@@ -56,7 +54,8 @@ enum Opened {
 
 /// Whether a directory holds a database of this engine. Only looks.
 pub fn probe(path: &Path) -> bool {
-    read_head(&path.join(FILE), MAGIC.len()).is_ok_and(|head| head.as_deref() == Some(MAGIC))
+    let file = path.join(FILE);
+    file.is_file() && is_redb(&file)
 }
 
 impl Redb {

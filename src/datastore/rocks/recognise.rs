@@ -4,13 +4,13 @@
 //! sections, of which `[CFOptions "<name>"]` stands for a column family.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{BLOCKS, Flavour, META};
+use crate::sys::files::read_head;
 
 /// An OPTIONS file has about twenty thousand bytes.
-const OPTIONS_BYTES_MAX: u64 = 1 << 20;
+const OPTIONS_BYTES_MAX: usize = 1 << 20;
 
 /// Which of our engines made the database in a directory; `None` if none did.
 pub(super) fn flavour(path: &Path) -> Option<Flavour> {
@@ -51,9 +51,7 @@ fn is_file(path: &Path) -> bool {
 }
 
 fn read(path: &Path) -> Option<String> {
-    let mut text = String::new();
-    fs::File::open(path).ok()?.take(OPTIONS_BYTES_MAX).read_to_string(&mut text).ok()?;
-    Some(text)
+    String::from_utf8(read_head(path, OPTIONS_BYTES_MAX).ok()??).ok()
 }
 
 /// The options of a column family.
