@@ -228,3 +228,17 @@ detach_below() {
         umount --lazy "$mount" 2>/dev/null || fusermount3 -u -z "$mount" 2>/dev/null || true
     done < <(mounts_below "$1")
 }
+
+# status_of MOUNTPOINT FIELD: what a mount says of itself.
+status_of() {
+    sed -n "s/^ *\"$2\": \"*\([^,\"]*\).*/\1/p" "$1/.ipfs-persist/status.json"
+}
+
+# Signals end this shell, and each of its subshells that says so, between two commands: without a
+# trap bash takes no notice of a signal that the command which it waits for has survived.
+end_on_signals() {
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    trap 'exit 129' HUP
+    trap 'exit 141' PIPE
+}

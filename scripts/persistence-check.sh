@@ -143,15 +143,6 @@ clean_up() {
     fi
     exit "$status"
 }
-# Signals end this shell, and each of its subshells that says so, between two commands: without a
-# trap bash takes no notice of a signal that the command which it waits for has survived.
-end_on_signals() {
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
-    trap 'exit 129' HUP
-    trap 'exit 141' PIPE
-}
-
 trap clean_up EXIT
 end_on_signals
 
@@ -207,12 +198,7 @@ PYTHON
 mount_store() {
     "$program" --background --backend "$backend" --data-path "$data" --log-file "$logs/mount.log" "$@" "$mnt" \
         2>>"$logs/mount.err" || return
-    status pid >"$dir/pid"
-}
-
-# status FIELD: what the mount says of itself.
-status() {
-    sed -n "s/^ *\"$1\": \"*\([^,\"]*\).*/\1/p" "$mnt/.ipfs-persist/status.json"
+    status_of "$mnt" pid >"$dir/pid"
 }
 
 # remount FLAGS...: mounts again; the exit code 0 is wanted.
@@ -299,8 +285,8 @@ check_flags() {
     done
     "$program" --background --data-path "$data" --log-file "$logs/mount.log" "$mnt" 2>>"$logs/mount.err" ||
         fail "without --backend it does not mount: $(tail -n 2 "$logs/mount.err" | tr '\n' ' ')"
-    status pid >"$dir/pid"
-    [ "$(status backend)" = "$backend" ] || fail "without --backend it is mounted as $(status backend)"
+    status_of "$mnt" pid >"$dir/pid"
+    [ "$(status_of "$mnt" backend)" = "$backend" ] || fail "without --backend it is mounted as $(status_of "$mnt" backend)"
     compare "$dir/names"
     unmount_store
     check_read_only

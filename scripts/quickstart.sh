@@ -104,10 +104,7 @@ clean_up() {
     exit "$status"
 }
 trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-trap 'exit 141' PIPE
+end_on_signals
 
 begun=$(now)
 step_begun=$begun
@@ -121,12 +118,7 @@ done_with() {
 # A backend without files says that it leaves the data path alone.
 mount_store() {
     "$program" --background --backend "$backend" --data-path "$data" --log-file "$logs/mount.log" "$mnt"
-    daemon=$(status pid)
-}
-
-# status FIELD: what the mount says of itself.
-status() {
-    sed -n "s/^ *\"$1\": \"*\([^,\"]*\).*/\1/p" "$mnt/.ipfs-persist/status.json"
+    daemon=$(status_of "$mnt" pid)
 }
 
 unmount_store() {
@@ -240,8 +232,8 @@ aliases=$(wc -l <"$lists/alias-paths")
 done_with choose "$files files of this machine, $(in_mb "$bytes"); $blocks different contents"
 
 mount_store
-durable=$(status durable)
-name=$(status backend)
+durable=$(status_of "$mnt" durable)
+name=$(status_of "$mnt" backend)
 done_with mount "backend $backend on $mnt"
 
 copy_files

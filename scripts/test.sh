@@ -97,10 +97,7 @@ clean_up() {
     exit "$status"
 }
 trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-trap 'exit 141' PIPE
+end_on_signals
 
 # step NAME COMMAND...: announces it, runs it, and tells how long it took. Ends the script if it fails.
 step() {
