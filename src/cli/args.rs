@@ -98,9 +98,17 @@ pub(super) struct MountArgs {
     /// Most bytes that all unfinished writes together may hold in memory
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_STAGING", value_parser = values::size, default_value = "256MiB")]
     pub(super) max_staging: u64,
+    /// How long a temporary file that was closed may wait to be renamed
+    #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_STAGING_TIMEOUT", value_parser = values::some_seconds, default_value = "3600")]
+    pub(super) staging_timeout: Duration,
     /// Let other users read
     #[arg(long, env = "IPFS_PERSIST_MOUNT_ALLOW_OTHER", value_parser = BoolishValueParser::new())]
     pub(super) allow_other: bool,
+    #[command(flatten)]
+    pub(super) owner: OwnerArgs,
+    /// Show the CID of every block and alias as the extended attribute ipfs.cid
+    #[arg(long, env = "IPFS_PERSIST_MOUNT_XATTR", value_parser = BoolishValueParser::new())]
+    pub(super) xattr: bool,
     /// Mount over a directory that is not empty
     #[arg(long, env = "IPFS_PERSIST_MOUNT_ALLOW_NON_EMPTY", value_parser = BoolishValueParser::new())]
     pub(super) allow_non_empty: bool,
@@ -128,6 +136,20 @@ pub(super) struct MountArgs {
 
     #[command(flatten)]
     pub(super) helper: HelperArgs,
+}
+
+/// To whom the files belong.
+#[derive(Debug, clap::Args)]
+pub(super) struct OwnerArgs {
+    /// The user, by number, to whom the files belong and who may change them [default: who mounts]
+    #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_UID")]
+    pub(super) uid: Option<u32>,
+    /// The group, by number, to which the files belong [default: that of who mounts]
+    #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_GID")]
+    pub(super) gid: Option<u32>,
+    /// Permissions, in octal, that no file has: 007 keeps all but owner and group from reading
+    #[arg(long, value_name = "MASK", env = "IPFS_PERSIST_MOUNT_UMASK", value_parser = values::umask, default_value = "0")]
+    pub(super) umask: u16,
 }
 
 /// Limits of a store, for every command that opens one.

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use tracing::{error, info};
@@ -127,6 +128,17 @@ impl Gate {
         fuser::Errno::from_i32(error.errno())
     }
 
+    /// Does what is to be done from time to time; says after which time again.
+    pub fn look_after(&self) -> Duration {
+        match &*self.filesystem.read() {
+            Some(filesystem) => {
+                filesystem.drop_leftovers();
+                filesystem.look_interval()
+            }
+            None => Duration::MAX,
+        }
+    }
+
     /// Connects the kernel's caches.
     pub fn connect(&self, kernel: Box<dyn KernelCache>) {
         if let Some(filesystem) = &*self.filesystem.read() {
@@ -147,5 +159,5 @@ impl Gate {
 }
 
 fn is_worth_noting(error: &Error) -> bool {
-    !matches!(error, Error::NotFound | Error::Stale | Error::Exists)
+    !matches!(error, Error::NotFound | Error::Stale | Error::Exists | Error::AttributeMissing)
 }

@@ -119,8 +119,8 @@ impl Running {
     fn wait(self, gate: &Gate, options: &ServeOptions) -> Result<()> {
         let mut deadline: Option<Instant> = None;
         loop {
-            let patience =
-                deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let patience = gate.look_after().min(left.unwrap_or(Duration::MAX));
             match self.events.recv_timeout(patience) {
                 Ok(Event::Ended(result)) => {
                     if let Err(error) = result {
@@ -140,6 +140,7 @@ impl Running {
                     warn!(signal = name, "a second signal: open files are no longer served");
                     return Ok(());
                 }
+                Err(mpsc::RecvTimeoutError::Timeout) if left.is_none_or(|left| left > patience) => {}
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     warn!("files are still open after --stop-timeout; they are no longer served");
                     return Ok(());

@@ -25,7 +25,8 @@ pub use lock::{FileLock, Holder};
 pub use mount_table::{FS_SUBTYPE, FS_TYPE, MountEntry, file_system_of, find, resolve};
 pub use mounting::{MountRequest, mount_fuse, open_fuse_device, receive_fd, socket_pair, umount};
 pub use process::{
-    boot_id, effective_ids, may_write, raise_nofile_limit, real_ids, set_umask, start_time, wait_for_exit,
+    boot_id, effective_ids, groups_of, may_write, raise_nofile_limit, real_ids, set_umask, start_time,
+    wait_for_exit,
 };
 pub use record_lock::{RecordHolder, RecordLock};
 pub use scratch::{ScratchDir, allocated_bytes};
