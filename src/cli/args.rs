@@ -62,6 +62,21 @@ pub(super) struct LogArgs {
     /// Log errors only
     #[arg(short, long, global = true, env = "IPFS_PERSIST_MOUNT_QUIET", value_parser = BoolishValueParser::new())]
     pub(super) quiet: bool,
+    /// How to log: lines for people, or for programs, or to the journal of systemd [default: to the
+    /// journal in a service of systemd, otherwise text]
+    #[arg(long, global = true, value_name = "FORMAT", env = "IPFS_PERSIST_MOUNT_LOG_FORMAT", value_enum)]
+    pub(super) log_format: Option<LogFormat>,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// A line for people
+    Text,
+    /// A JSON object in each line
+    Json,
+    /// To the journal of systemd with each value in a field
+    Journald,
 }
 
 impl LogArgs {

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::fs::{Filesystem, Ino, KernelCache, Refusals};
 use crate::metrics::{Count, Metrics, Op};
+use crate::sys::errno::EIO;
 use crate::{Error, Result};
 
 /// Writes that wait for staging memory on threads of their own; more are refused at once.
@@ -123,7 +124,12 @@ impl Gate {
             let operation = op.system_call();
             self.metrics.add(Count::Refusals, 1);
             self.refusals.add(pid, operation, name, error);
-            info!(operation, name = %name.display(), pid, %error, "refused");
+            if error.errno() == EIO {
+                // Nobody has done anything wrong: something is broken.
+                warn!(operation, name = %name.display(), pid, %error, "failed");
+            } else {
+                info!(operation, name = %name.display(), pid, %error, "refused");
+            }
         }
         fuser::Errno::from_i32(error.errno())
     }

@@ -42,6 +42,7 @@ const HOMES: &[(&str, &str)] = &[
     ("bytesize", "cli/"),
     ("indicatif", "cli/"),
     ("tracing_subscriber", "cli/"),
+    ("tracing_journald", "cli/"),
     ("nix", "sys/"),
     ("libc", "sys/"),
     ("signal_hook", "sys/"),
