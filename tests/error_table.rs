@@ -75,6 +75,7 @@ fn in_a_mount() -> Vec<(&'static str, Error)> {
         ("StagingFull", Error::StagingFull { limit_bytes: 256 << 20 }),
         ("NamesFull", Error::NamesFull { limit: 1000 }),
         ("NotFound", Error::NotFound),
+        ("AttributeMissing", Error::AttributeMissing),
         ("Exists", Error::Exists),
         ("Stale", Error::Stale),
         ("ReadOnly", Error::ReadOnly),
@@ -185,7 +186,7 @@ fn name_of(errno: i32) -> &'static str {
     macro_rules! names {
         ($($name:ident)*) => { [$((libc::$name, stringify!($name))),*] };
     }
-    let names = names!(EACCES EBADMSG EBUSY EDQUOT EEXIST EFBIG EINTR EINVAL EIO ENAMETOOLONG ENODEV ENOENT ENOMEM
+    let names = names!(EACCES EBADMSG EBUSY EDQUOT EEXIST EFBIG EINTR EINVAL EIO ENAMETOOLONG ENODATA ENODEV ENOENT ENOMEM
         EISDIR EMFILE ENOSPC ENOTDIR EOPNOTSUPP EPERM EROFS ESTALE);
     names.iter().find(|(number, _)| *number == errno).unwrap_or_else(|| panic!("errno {errno}")).1
 }

@@ -83,22 +83,9 @@ fn run(row: &'static Backend, dir: &Path, case: fn(&Filesystem)) {
     for block in contents().into_values() {
         store.put(block).unwrap();
     }
-    let filesystem = Filesystem::new(store, options());
+    let filesystem = Filesystem::new(store, FsOptions::default());
     case(&filesystem);
     filesystem.close().unwrap();
-}
-
-fn options() -> FsOptions {
-    FsOptions {
-        block_bytes_max: 2 << 20,
-        staging_bytes_max: 256 << 20,
-        cid_options: CidOptions::default(),
-        strict: false,
-        no_delete: false,
-        read_only: false,
-        uid: 0,
-        gid: 0,
-    }
 }
 
 fn block(content: &[u8], hash_code: u64, digest_len: usize) -> Block {
@@ -145,7 +132,7 @@ fn names(entries: &[DirEntry]) -> Vec<String> {
 }
 
 fn listing(fs: &Filesystem) -> Vec<DirEntry> {
-    let handle = fs.opendir(ROOT).unwrap();
+    let handle = fs.opendir(ROOT, caller()).unwrap();
     let all = rest(fs, handle, 0, usize::MAX, false);
     fs.release(handle);
     assert_eq!(names(&all[..2]), [".", ".."]);
@@ -159,7 +146,7 @@ fn every_size_of_answer_gives_the_same_listing(fs: &Filesystem) {
     let order = names(&listing(fs));
     for attributes in [false, true] {
         for room in (1..40).chain([63, 64, 65, 100, 1000]) {
-            let handle = fs.opendir(ROOT).unwrap();
+            let handle = fs.opendir(ROOT, caller()).unwrap();
             assert_eq!(names(&rest(fs, handle, 0, room, attributes)), order, "by {room}");
             fs.release(handle);
         }
@@ -167,7 +154,7 @@ fn every_size_of_answer_gives_the_same_listing(fs: &Filesystem) {
 }
 
 fn every_cookie_resumes_behind_its_entry(fs: &Filesystem) {
-    let handle = fs.opendir(ROOT).unwrap();
+    let handle = fs.opendir(ROOT, caller()).unwrap();
     let all = rest(fs, handle, 0, 7, false);
     let order = names(&all);
     let cookies: BTreeSet<u64> = all.iter().map(|entry| entry.cookie).collect();
@@ -191,7 +178,7 @@ fn every_cookie_resumes_behind_its_entry(fs: &Filesystem) {
 /// The kernel takes what fits and comes back with the cookie of the last that did.
 fn an_entry_without_room_is_the_next_one(fs: &Filesystem) {
     let order = names(&listing(fs));
-    let handle = fs.opendir(ROOT).unwrap();
+    let handle = fs.opendir(ROOT, caller()).unwrap();
     let mut cookie = 0;
     for name in &order {
         assert!(answer(fs, handle, cookie, 0, true).is_empty(), "no room at all");
@@ -205,7 +192,7 @@ fn an_entry_without_room_is_the_next_one(fs: &Filesystem) {
 
 fn two_handles_do_not_disturb_each_other(fs: &Filesystem) {
     let order = names(&listing(fs));
-    let (one, other) = (fs.opendir(ROOT).unwrap(), fs.opendir(ROOT).unwrap());
+    let (one, other) = (fs.opendir(ROOT, caller()).unwrap(), fs.opendir(ROOT, caller()).unwrap());
     let (mut one_cookie, mut other_cookie) = (0, 0);
     let (mut ones, mut others) = (Vec::new(), Vec::new());
     while ones.len() < order.len() || others.len() < order.len() {
@@ -232,7 +219,7 @@ fn caller() -> ipfs_persist_mount::fs::Caller {
 fn what_is_removed_in_between_moves_nothing_else(fs: &Filesystem) {
     let order = names(&listing(fs))[2..].to_vec();
     for room in [1, 2, 5] {
-        let handle = fs.opendir(ROOT).unwrap();
+        let handle = fs.opendir(ROOT, caller()).unwrap();
         let mut removed = BTreeMap::<String, Block>::new();
         let mut seen = Vec::new();
         let mut cookie = 2;
@@ -266,7 +253,7 @@ fn what_is_removed_in_between_moves_nothing_else(fs: &Filesystem) {
 }
 
 fn what_is_added_behind_the_place_of_a_handle_is_found_from_the_start(fs: &Filesystem) {
-    let handle = fs.opendir(ROOT).unwrap();
+    let handle = fs.opendir(ROOT, caller()).unwrap();
     let before = rest(fs, handle, 0, 10, false);
     let gone: Vec<String> = names(&before)[2..].iter().step_by(3).cloned().collect();
     gone.iter().for_each(|name| fs.unlink(ROOT, name.as_ref(), caller()).unwrap());
@@ -279,7 +266,7 @@ fn what_is_added_behind_the_place_of_a_handle_is_found_from_the_start(fs: &Files
 
 /// With attributes the kernel holds a reference for each entry that it took, and for no other.
 fn attributes_are_references_that_can_be_given_back(fs: &Filesystem) {
-    let handle = fs.opendir(ROOT).unwrap();
+    let handle = fs.opendir(ROOT, caller()).unwrap();
     let mut cookie = 2;
     let mut told = Vec::new();
     loop {

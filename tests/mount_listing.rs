@@ -38,6 +38,7 @@ fn main() {
         (backends(), EVERY),
         (durable_backends(), DURABLE),
         (durable_backends(), large::DURABLE),
+        (backends().into_iter().filter(|name| ["file", "pebble"].contains(name)).collect(), large::SOME),
         (file, FLATFS),
     ]);
 }

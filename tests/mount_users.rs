@@ -215,3 +215,66 @@ fn what_an_ordinary_user_cannot_do_is_said_with_a_hint() {
         "#,
     );
 }
+
+/// > `--uid` and `--gid` say to whom the files belong; that user may change them like the one who
+/// > mounted.
+#[test]
+fn files_belong_to_whom_the_options_say() {
+    script(
+        r#"
+        mount_it() { $IPM --background --allow-other --lock-wait 5 --data-path data "$@" mnt; }
+        for flags in '--uid 65534 --gid 123' '-o uid=65534,gid=123'; do
+            mount_it $flags
+            [ "$(stat -c '%u %g' mnt)" = '65534 123' ]
+            user 65534 "cp ../block ../mnt/$CID; cp ../block ../mnt/alias.bin"
+            [ "$(stat -c '%u %g' mnt/$CID mnt/.ipfs-persist mnt/.ipfs-persist/errors | sort -u)" = '65534 123' ]
+            denied user 1 "rm -f ../mnt/$CID"
+            denied user 1 "cp ../block ../mnt/mine.bin"
+            user 65534 "rm ../mnt/alias.bin ../mnt/$CID"
+            cp block mnt/$CID
+            $IPM unmount mnt
+        done
+        # Who mounts stays who may change.
+        owner 'mkdir mnt; $IPM --background --uid 1 --data-path data mnt; cp ../block mnt/$CID
+            [ "$(stat -c %u mnt/$CID)" = 1 ]; rm mnt/$CID; $IPM unmount mnt'
+        "#,
+    );
+}
+
+/// > `--umask` takes permissions away from every file and directory.
+/// > Those for reading are enforced: who has none may not open or list anything.
+/// > Attributes of a name that the owner has just used can still be seen.
+#[test]
+fn a_umask_keeps_others_from_reading() {
+    script(
+        r#"
+        member() { setpriv --reuid 1 --regid 1 --groups "$1" -- bash -c "$2"; }
+        $IPM --background --allow-other --lock-wait 5 --data-path data -o gid=123,umask=007 mnt
+        cp block mnt/$CID
+        cp block mnt/alias.bin
+        [ "$(stat -c %a mnt mnt/$CID mnt/alias.bin mnt/.ipfs-persist | xargs)" = '750 440 640 550' ]
+        [ "$(ls -l mnt | tail -n 1 | cut -c -10)" = '-r--r-----' ]
+        cmp block mnt/$CID
+        for path in mnt mnt/alias.bin mnt/$CID mnt/.ipfs-persist/status.json; do
+            denied user 1 "cat ../$path"
+            denied user 1 "ls ../mnt"
+        done
+        stat mnt/$CID
+        user 1 "stat ../mnt/$CID"
+        denied user 1 "cat ../mnt/$CID"
+        denied user 1 "test -r ../mnt/$CID || echo 'permission denied' >&2; exit 1"
+        # The group reads and changes nothing, also as a further group of the process.
+        for groups in 123 5,123,7; do
+            member $groups "ls mnt; cmp block mnt/$CID; cmp block mnt/alias.bin"
+            denied member $groups "rm -f mnt/$CID"
+        done
+        denied member 5,7 "cat mnt/$CID"
+        $IPM unmount mnt
+        $IPM --background --allow-other --lock-wait 5 --data-path data --umask 077 mnt
+        [ "$(stat -c %a mnt mnt/$CID | xargs)" = '700 400' ]
+        denied member 0 "cat mnt/$CID"
+        cmp block mnt/$CID
+        $IPM unmount mnt
+        "#,
+    );
+}

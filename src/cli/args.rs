@@ -62,6 +62,21 @@ pub(super) struct LogArgs {
     /// Log errors only
     #[arg(short, long, global = true, env = "IPFS_PERSIST_MOUNT_QUIET", value_parser = BoolishValueParser::new())]
     pub(super) quiet: bool,
+    /// How to log: lines for people, or for programs, or to the journal of systemd [default: to the
+    /// journal in a service of systemd, otherwise text]
+    #[arg(long, global = true, value_name = "FORMAT", env = "IPFS_PERSIST_MOUNT_LOG_FORMAT", value_enum)]
+    pub(super) log_format: Option<LogFormat>,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// A line for people
+    Text,
+    /// A JSON object in each line
+    Json,
+    /// To the journal of systemd with each value in a field
+    Journald,
 }
 
 impl LogArgs {
@@ -93,14 +108,22 @@ pub(super) struct MountArgs {
     #[command(flatten)]
     pub(super) store: StoreArgs,
     /// Largest block that may be written
-    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::size, default_value = "2MiB")]
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::some_size, default_value = "2MiB")]
     pub(super) max_block_size: u64,
     /// Most bytes that all unfinished writes together may hold in memory
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_STAGING", value_parser = values::size, default_value = "256MiB")]
     pub(super) max_staging: u64,
+    /// How long a temporary file that was closed may wait to be renamed
+    #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_STAGING_TIMEOUT", value_parser = values::some_seconds, default_value = "3600")]
+    pub(super) staging_timeout: Duration,
     /// Let other users read
     #[arg(long, env = "IPFS_PERSIST_MOUNT_ALLOW_OTHER", value_parser = BoolishValueParser::new())]
     pub(super) allow_other: bool,
+    #[command(flatten)]
+    pub(super) owner: OwnerArgs,
+    /// Show the CID of every block and alias as the extended attribute ipfs.cid
+    #[arg(long, env = "IPFS_PERSIST_MOUNT_XATTR", value_parser = BoolishValueParser::new())]
+    pub(super) xattr: bool,
     /// Mount over a directory that is not empty
     #[arg(long, env = "IPFS_PERSIST_MOUNT_ALLOW_NON_EMPTY", value_parser = BoolishValueParser::new())]
     pub(super) allow_non_empty: bool,
@@ -130,6 +153,20 @@ pub(super) struct MountArgs {
     pub(super) helper: HelperArgs,
 }
 
+/// To whom the files belong.
+#[derive(Debug, clap::Args)]
+pub(super) struct OwnerArgs {
+    /// The user, by number, to whom the files belong and who may change them [default: who mounts]
+    #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_UID")]
+    pub(super) uid: Option<u32>,
+    /// The group, by number, to which the files belong [default: that of who mounts]
+    #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_GID")]
+    pub(super) gid: Option<u32>,
+    /// Permissions, in octal, that no file has: 007 keeps all but owner and group from reading
+    #[arg(long, value_name = "MASK", env = "IPFS_PERSIST_MOUNT_UMASK", value_parser = values::umask, default_value = "0")]
+    pub(super) umask: u16,
+}
+
 /// Limits of a store, for every command that opens one.
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreArgs {
@@ -157,6 +194,8 @@ pub(super) struct HelperArgs {
     no_mtab: bool,
     #[arg(short = 't', hide = true)]
     fs_type: Option<String>,
+    #[arg(short = 'N', hide = true)]
+    namespace: Option<String>,
 }
 
 /// The CID that files get which are written under other names.
@@ -272,7 +311,7 @@ pub(super) struct CidArgs {
     #[arg(long, alias = "cid-hash", value_name = "H", env = "IPFS_PERSIST_MOUNT_CID_HASH")]
     pub(super) hash: Option<String>,
     /// Refuse files that are larger, because no mount with this limit takes them as one block
-    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::size, default_value = "2MiB")]
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::some_size, default_value = "2MiB")]
     pub(super) max_block_size: u64,
 }
 

@@ -54,12 +54,16 @@ impl MountConfig {
         let fs = FsOptions {
             block_bytes_max: args.max_block_size,
             staging_bytes_max: args.max_staging,
+            leftover_age_max: args.staging_timeout,
             cid_options,
             strict: args.strict,
             no_delete: args.no_delete,
+            xattr: args.xattr,
             read_only: args.read_only,
-            uid,
-            gid,
+            uid: args.owner.uid.unwrap_or(uid),
+            mounter_uid: uid,
+            gid: args.owner.gid.unwrap_or(gid),
+            umask: args.owner.umask,
         };
         let serve = ServeOptions {
             source: String::new(),

@@ -12,12 +12,32 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     })
 }
 
+/// A size that is more than nothing.
+pub(super) fn some_size(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if bytes == 0 { Err("this size must be more than 0".to_owned()) } else { Ok(bytes) }
+}
+
 /// A time in seconds, such as `10` or `0.5`.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     text.parse::<f64>()
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| "a time is a number of seconds such as 10 or 0.5".to_owned())
+}
+
+/// A time in seconds that is more than none.
+pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
+    let time = seconds(text)?;
+    if time.is_zero() { Err("this time must be more than 0".to_owned()) } else { Ok(time) }
+}
+
+/// Permission bits as umask(1) takes them, such as `027`.
+pub(super) fn umask(text: &str) -> Result<u16, String> {
+    u16::from_str_radix(text, 8)
+        .ok()
+        .filter(|bits| *bits <= 0o777)
+        .ok_or_else(|| "a umask is an octal number from 0 to 777, such as 027".to_owned())
 }
 
 #[cfg(test)]
@@ -37,13 +57,25 @@ mod tests {
         ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
+        assert_eq!(some_size("1"), Ok(1));
+        assert!(some_size("0").is_err() && some_size("0KiB").is_err());
         for text in ["", "MiB", "-1", "1 hogshead", "0x10", "nan"] {
             assert!(size(text).is_err(), "{text}");
         }
     }
 
     #[test]
+    fn umasks_are_octal() {
+        assert_eq!((umask("0"), umask("027"), umask("777")), (Ok(0), Ok(0o27), Ok(0o777)));
+        for text in ["", "8", "1000", "-1", "u=rwx", "0o22"] {
+            assert!(umask(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn times_are_seconds() {
+        assert_eq!(some_seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert!(some_seconds("0").is_err() && some_seconds("x").is_err());
         assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
         assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
         for text in ["", "-1", "nan", "inf", "1e300", "10s"] {

@@ -89,6 +89,9 @@ pub enum Error {
     /// There is no such file or block.
     #[error("no such block or file")]
     NotFound,
+    /// The file has no extended attribute of this name.
+    #[error("no such extended attribute")]
+    AttributeMissing,
     /// The name exists already and the caller wanted it not to.
     #[error("the name exists already")]
     Exists,

@@ -33,10 +33,12 @@ const FREE_MEMORY: &str = "delete blocks, or mount with a larger --memory-limit"
 const LESS_STAGING: &str = "close some of the files being written, or mount with a larger --max-staging";
 const FEWER_NAMES: &str = "remove names that are no longer needed, or write blocks under their CIDs";
 const LIST: &str = "list the mount to see what is stored";
+const LIST_ATTRIBUTES: &str = "`getfattr -m - FILE` lists those that the file has";
 const REMOVE_FIRST: &str = "remove the existing file first";
 const OPEN_AGAIN: &str = "open the file again";
 const MOUNT_WRITABLE: &str = "mount without --read-only to change blocks";
-const OWNER_ONLY: &str = "only the user who mounted may change blocks";
+const OWNER_ONLY: &str =
+    "only the owner of the mount may change blocks; who else may read depends on --allow-other and --umask";
 const LIST_BACKENDS: &str = "`ipfs-persist-mount backends` describes each of them";
 const OTHER_BUILD: &str =
     "use a build that has it (`ipfs-persist-mount backends` lists those of this one), or another --data-path";
@@ -83,6 +85,7 @@ impl Error {
             Error::StagingFull { .. } => row(ENOMEM, NoSpace, LESS_STAGING),
             Error::NamesFull { .. } => row(ENOSPC, NoSpace, FEWER_NAMES),
             Error::NotFound => row(ENOENT, Failure, LIST),
+            Error::AttributeMissing => row(ENODATA, Failure, LIST_ATTRIBUTES),
             Error::Exists => row(EEXIST, Failure, REMOVE_FIRST),
             Error::Stale => row(ESTALE, Failure, OPEN_AGAIN),
             Error::ReadOnly => row(EROFS, Failure, MOUNT_WRITABLE),

@@ -28,17 +28,7 @@ fn colliding(count: u8) -> (Filesystem, Vec<Block>) {
     for block in &blocks {
         store.put(block.clone()).unwrap();
     }
-    let options = FsOptions {
-        block_bytes_max: 1 << 20,
-        staging_bytes_max: 1 << 20,
-        cid_options: CidOptions::default(),
-        strict: false,
-        no_delete: false,
-        read_only: false,
-        uid: 0,
-        gid: 0,
-    };
-    let mut filesystem = Filesystem::new(store, options);
+    let mut filesystem = Filesystem::new(store, FsOptions::default());
     let shared = Arc::get_mut(&mut filesystem.shared).unwrap();
     shared.inodes = Mutex::new(InodeTable::new(|_| 42));
     (filesystem, blocks)
@@ -63,7 +53,7 @@ fn blocks_with_one_number_are_served_their_own_bytes() {
     let mut known = Vec::new();
     for round in 0..3 {
         for block in &blocks {
-            let ino = fs.lookup(ROOT, OsStr::new(&name(block))).unwrap().attr.ino;
+            let ino = fs.lookup(ROOT, OsStr::new(&name(block)), CALLER).unwrap().attr.ino;
             assert!(round > 0 || known.iter().all(|(other, _)| *other != ino), "a number of its own");
             known.push((ino, block));
         }
@@ -78,7 +68,7 @@ fn blocks_with_one_number_are_served_their_own_bytes() {
     }
     let mut known: Vec<_> = known.into_iter().skip(1).step_by(2).collect();
     for block in blocks.iter().rev() {
-        known.push((fs.lookup(ROOT, OsStr::new(&name(block))).unwrap().attr.ino, block));
+        known.push((fs.lookup(ROOT, OsStr::new(&name(block)), CALLER).unwrap().attr.ino, block));
     }
     for (ino, block) in &known {
         assert_eq!(served(&fs, *ino).1, block.bytes().to_vec());
@@ -97,7 +87,7 @@ fn blocks_with_one_number_are_served_their_own_bytes() {
 #[test]
 fn a_listing_with_attributes_tells_colliding_blocks_apart() {
     let (fs, blocks) = colliding(20);
-    let handle = fs.opendir(ROOT).unwrap();
+    let handle = fs.opendir(ROOT, CALLER).unwrap();
     let mut told = Vec::new();
     let mut sink = |entry: &super::DirEntry, attributes: Option<&super::Entry>| {
         told.push((entry.name.clone(), attributes.unwrap().attr));

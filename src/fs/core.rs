@@ -18,7 +18,7 @@ use super::inode::{Access, InodeTable, Node, natural_number};
 use super::refusals::Refusals;
 use super::staging::{Charge, Staging};
 use super::tables::Tables;
-use super::types::{Attr, AttrChange, Caller, Entry, Ino, Kind, ROOT, Validity};
+use super::types::{Attr, AttrChange, Entry, Ino, Kind, ROOT, Validity};
 use super::writer::{Content, Room, Writer};
 use crate::block::{CidForm, Key};
 use crate::blockstore::Blockstore;
@@ -82,18 +82,6 @@ impl Shared {
     pub(super) fn new_writer(&self, content: Content, hash_code: u64, digest_len: usize) -> Arc<Writer> {
         let id = self.next_writer.fetch_add(1, Ordering::Relaxed);
         Writer::new(id, Charge::new(&self.staging), content, hash_code, digest_len)
-    }
-
-    /// Refuses changes on a read-only mount and by strangers.
-    pub(super) fn check_change(&self, caller: Caller) -> Result<()> {
-        if self.options.read_only {
-            return Err(Error::ReadOnly);
-        }
-        if self.is_owner(caller) { Ok(()) } else { Err(Error::AccessDenied) }
-    }
-
-    pub(super) fn is_owner(&self, caller: Caller) -> bool {
-        caller.uid == self.options.uid || caller.uid == 0
     }
 
     pub(super) fn node(&self, ino: Ino) -> Result<Node> {

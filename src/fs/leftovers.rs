@@ -1,8 +1,8 @@
 //! Temporary files that were closed and not renamed yet: their bytes are in staging memory only.
 //!
 //! Invariant: together they take at most half of the staging memory, and none waits longer than
-//! [`LEFTOVER_AGE_MAX`] while files are created and closed; but whoever closed one last finds it
-//! again when it renames it.
+//! the mount's `leftover_age_max` (looked at when a file is created or closed, and from time to
+//! time); but whoever closed one last finds it again when it renames it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use super::file::File;
 use super::types::Ino;
 use crate::metrics::Count;
 
-/// How long a temporary file may wait to be renamed.
-pub const LEFTOVER_AGE_MAX: Duration = Duration::from_secs(60 * 60);
+/// The longest time between two looks for leftovers that are too old.
+const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct Waiting {
@@ -51,21 +51,27 @@ impl Leftovers {
         }
     }
 
-    /// The file that has to go: the oldest, if all take more than `bytes_max` or it is too old.
-    pub fn overdue(&self, now: Instant, bytes_max: u64) -> Option<Arc<File>> {
+    /// The file that has to go: the oldest, if all take more than `bytes_max` or it is older than
+    /// `age_max`.
+    pub fn overdue(&self, now: Instant, bytes_max: u64, age_max: Duration) -> Option<Arc<File>> {
         let (_, oldest) = self.waiting.first_key_value()?;
         let too_many = self.bytes > bytes_max && self.waiting.len() > 1;
-        let too_old = now.saturating_duration_since(oldest.since) > LEFTOVER_AGE_MAX;
+        let too_old = now.saturating_duration_since(oldest.since) > age_max;
         (too_many || too_old).then(|| Arc::clone(&oldest.file))
     }
 }
 
 impl Shared {
+    /// How often to look for leftovers that are too old.
+    pub(super) fn look_interval(&self) -> Duration {
+        LOOK_INTERVAL_MAX.min(self.options.leftover_age_max)
+    }
+
     /// Drops temporary files that nobody came to rename.
     pub(super) fn drop_leftovers(&self) {
         let mut tables = self.tables.lock();
-        let bytes_max = self.options.staging_bytes_max / 2;
-        while let Some(file) = tables.leftovers.overdue(Instant::now(), bytes_max) {
+        let (bytes_max, age_max) = (self.options.staging_bytes_max / 2, self.options.leftover_age_max);
+        while let Some(file) = tables.leftovers.overdue(Instant::now(), bytes_max, age_max) {
             tables.leftovers.forget(file.ino);
             let name = file.state.lock().name.clone();
             let (Some(name), Some(writer)) = (name, file.shared_writer()) else {
@@ -98,8 +104,10 @@ mod tests {
         File::new(ino, Naming::Plain(writer), ".name.tmp".into(), 0o644, 0, 0)
     }
 
+    const AGE_MAX: Duration = Duration::from_secs(3600);
+
     fn overdue(leftovers: &Leftovers, now: Instant) -> Option<Ino> {
-        leftovers.overdue(now, 100).map(|file| file.ino)
+        leftovers.overdue(now, 100, AGE_MAX).map(|file| file.ino)
     }
 
     #[test]
@@ -122,11 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_goes_after_an_hour() {
+    fn a_file_goes_when_it_is_too_old() {
         let (mut leftovers, now) = (Leftovers::default(), Instant::now());
         leftovers.closed(&file(1), 1, now);
         leftovers.closed(&file(2), 1, now + Duration::from_secs(10));
-        let later = now + LEFTOVER_AGE_MAX;
+        let later = now + AGE_MAX;
         assert_eq!(overdue(&leftovers, later), None);
         assert_eq!(overdue(&leftovers, later + Duration::from_secs(1)), Some(1));
         leftovers.forget(1);

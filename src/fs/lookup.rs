@@ -10,8 +10,8 @@ use super::core::Shared;
 use super::file::File;
 use super::handle::Open;
 use super::inode::{InodeTable, Node, Standing};
-use super::types::{Attr, Caller, Entry, Handle, Ino, Kind, Validity};
-use crate::block::{Cid, Name, canonical};
+use super::types::{Attr, Entry, Handle, Ino, Kind, Validity};
+use crate::block::{Cid, CidForm, Key, Name, canonical};
 use crate::{Error, Result};
 
 /// What a name in the root means.
@@ -114,22 +114,17 @@ impl Shared {
     /// The CID of an alias's block.
     pub(super) fn link_target(&self, file: &File) -> Result<String> {
         let key = file.state.lock().alias_of.clone().ok_or(Error::NotFound)?;
-        let form = if key.is_identity() {
-            self.options.cid_options.form(&key)
-        } else {
-            self.store.stat(&key)?.ok_or(Error::NotFound)?.cid_form
-        };
-        Ok(canonical(&key, form))
+        self.stored_name(&key, self.options.cid_options.form(&key))
     }
 
-    /// Whether the caller may read an inode, or change it as well.
-    pub(super) fn access(&self, ino: Ino, caller: Caller, change: bool) -> Result<()> {
-        if let Node::Block { key, .. } = self.node(ino)?
-            && self.block_attr(&key)?.is_none()
-        {
-            return Err(Error::NotFound);
+    /// The CID under which a block is listed; of an identity CID, which is not stored, that of this
+    /// form.
+    pub(super) fn stored_name(&self, key: &Key, identity_form: CidForm) -> Result<String> {
+        if key.is_identity() {
+            return Ok(canonical(key, identity_form));
         }
-        if change && !self.is_owner(caller) { Err(Error::AccessDenied) } else { Ok(()) }
+        let meta = self.store.stat(key)?.ok_or(Error::NotFound)?;
+        Ok(canonical(key, meta.cid_form))
     }
 
     /// Attributes of an inode that the kernel knows, as an open handle of it shows them if it is

@@ -17,6 +17,7 @@ mod leftovers;
 mod lookup;
 mod open;
 mod options;
+mod permission;
 mod refusals;
 mod release;
 mod remove;
@@ -27,14 +28,15 @@ mod target;
 mod types;
 mod verdict;
 mod writer;
+mod xattr;
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::core::KernelCache;
 pub use control::CONTROL_NAME;
 pub use cursor::Sink;
-pub use leftovers::LEFTOVER_AGE_MAX;
 pub use open::{OpenIntent, PASSTHROUGH_BYTES_MIN};
 pub use options::FsOptions;
 pub use refusals::{REFUSALS_MAX, Refusals};
@@ -43,6 +45,7 @@ pub use tables::NAMES_MAX;
 pub use types::{
     Attr, AttrChange, Caching, Caller, DirEntry, Done, Entry, Handle, Ino, Kind, Opened, ROOT, Validity,
 };
+pub use xattr::CID_ATTRIBUTE;
 
 use self::core::Shared;
 use crate::blockstore::{Blockstore, StoreInfo};
@@ -94,8 +97,9 @@ impl Filesystem {
     }
 
     /// The inode that a name stands for; the kernel holds one more reference to it.
-    pub fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
-        self.shared.lookup(parent, name)
+    pub fn lookup(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<Entry> {
+        self.shared.check_search(caller)?;
+        self.shared.lookup(parent, name).map(|entry| self.shared.masked(entry))
     }
 
     /// The name of an inode, for a message: of a block its CID. Empty if it has none.
@@ -110,7 +114,7 @@ impl Filesystem {
 
     /// Attributes; the handle is that through which they are asked for, if the kernel says it.
     pub fn getattr(&self, ino: Ino, handle: Option<Handle>) -> Result<Entry> {
-        self.shared.getattr(ino, handle)
+        self.shared.getattr(ino, handle).map(|entry| self.shared.masked(entry))
     }
 
     /// Changes attributes; says what they are then.
@@ -121,12 +125,22 @@ impl Filesystem {
         change: &AttrChange,
         caller: Caller,
     ) -> Result<Entry> {
-        self.shared.setattr(ino, handle, change, caller)
+        self.shared.setattr(ino, handle, change, caller).map(|entry| self.shared.masked(entry))
     }
 
     /// The target of a symbolic link.
     pub fn readlink(&self, ino: Ino) -> Result<String> {
         self.shared.readlink(ino)
+    }
+
+    /// The value of an extended attribute.
+    pub fn getxattr(&self, ino: Ino, name: &OsStr) -> Result<String> {
+        self.shared.getxattr(ino, name)
+    }
+
+    /// The names of the extended attributes, each with a zero byte behind it.
+    pub fn listxattr(&self, ino: Ino) -> Result<Vec<u8>> {
+        self.shared.listxattr(ino)
     }
 
     /// Creates a file and opens it; the kernel holds one more reference to the inode.
@@ -138,11 +152,13 @@ impl Filesystem {
         intent: OpenIntent,
         caller: Caller,
     ) -> Result<(Entry, Opened)> {
-        self.shared.create(parent, name, mode, intent, caller)
+        let created = self.shared.create(parent, name, mode, intent, caller);
+        created.map(|(entry, opened)| (self.shared.masked(entry), opened))
     }
 
     /// Opens a file.
     pub fn open(&self, ino: Ino, intent: OpenIntent, caller: Caller) -> Result<Opened> {
+        self.shared.check_read(caller)?;
         self.shared.open(ino, intent, caller)
     }
 
@@ -197,14 +213,19 @@ impl Filesystem {
     }
 
     /// Opens a directory.
-    pub fn opendir(&self, ino: Ino) -> Result<Handle> {
+    pub fn opendir(&self, ino: Ino, caller: Caller) -> Result<Handle> {
+        self.shared.check_read(caller)?;
         self.shared.opendir(ino)
     }
 
     /// Emits entries behind a cookie until the sink is full. With attributes, the kernel holds one
     /// more reference to each inode that the sink took.
     pub fn readdir(&self, handle: Handle, cookie: u64, attributes: bool, sink: &mut Sink<'_>) -> Result<()> {
-        self.shared.readdir(handle, cookie, attributes, sink)
+        let shared = &self.shared;
+        let mut masked = |entry: &DirEntry, told: Option<&Entry>| {
+            sink(entry, told.map(|told| shared.masked(*told)).as_ref())
+        };
+        shared.readdir(handle, cookie, attributes, &mut masked)
     }
 
     /// Makes everything durable that was acknowledged before.
@@ -215,6 +236,17 @@ impl Filesystem {
     /// Removes a name.
     pub fn unlink(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<()> {
         self.shared.unlink(parent, name, caller)
+    }
+
+    /// Drops temporary files that nobody has renamed in time. To be called every
+    /// [`Filesystem::look_interval`].
+    pub fn drop_leftovers(&self) {
+        self.shared.drop_leftovers();
+    }
+
+    /// How often to call [`Filesystem::drop_leftovers`].
+    pub fn look_interval(&self) -> Duration {
+        self.shared.look_interval()
     }
 
     /// Renames; `exclusive` refuses to replace.

@@ -14,7 +14,7 @@ use super::tables::Tables;
 use super::target::Target;
 use super::types::{Done, Handle};
 use super::writer::{Content, Writer, WriterState};
-use crate::block::{Block, Cid, Key, digest_of};
+use crate::block::{Block, Cid, CidForm, Key, canonical, digest_of};
 use crate::blockstore::Stored;
 use crate::metrics::Count;
 use crate::{Error, Result};
@@ -335,7 +335,7 @@ impl Shared {
     fn remove_made(&self, key: &Key) {
         debug!(?key, "removing a block that an early close had made");
         if let Err(error) = self.pin_open_files(key).and_then(|()| self.store.remove(key)) {
-            warn!(?key, %error, "a block that an early close had made stays behind");
+            warn!(cid = canonical(key, CidForm::Unknown), %error, "a block that an early close had made stays behind");
         }
         self.block_gone(key);
     }

@@ -60,7 +60,8 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.ask(asked(Op::Lookup, request, name), reply, |fs| fs.lookup(parent.0, name), |reply, entry| {
+        let call = |fs: &Filesystem| fs.lookup(parent.0, name, caller(request));
+        self.ask(asked(Op::Lookup, request, name), reply, call, |reply, entry| {
             reply.entry(&ttl(entry.validity), &attr(&entry.attr), GENERATION);
         });
     }
@@ -207,7 +208,8 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        self.ask(asked(Op::Opendir, request, ino), reply, |fs| fs.opendir(ino.0), |reply, handle| {
+        let call = |fs: &Filesystem| fs.opendir(ino.0, caller(request));
+        self.ask(asked(Op::Opendir, request, ino), reply, call, |reply, handle| {
             reply.opened(FileHandle(handle), FopenFlags::empty());
         });
     }
@@ -275,14 +277,13 @@ impl fuser::Filesystem for Adapter {
         self.ask(asked(Op::Fallocate, request, ino), reply, call, |reply, ()| reply.ok());
     }
 
-    // Once answered ENOSYS, the kernel does not ask for extended attributes again: otherwise every
-    // write(2) would first ask for security.capability.
-    fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _size: u32, reply: ReplyXattr) {
-        self.decline(Op::Xattr, reply, ENOSYS);
+    fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let call = |fs: &Filesystem| fs.getxattr(ino.0, name);
+        self.answer_attribute(asked(Op::Xattr, request, ino), size, reply, call);
     }
 
-    fn listxattr(&self, _: &Request, _: INodeNo, _size: u32, reply: ReplyXattr) {
-        self.decline(Op::Xattr, reply, ENOSYS);
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        self.answer_attribute(asked(Op::Xattr, request, ino), size, reply, |fs| fs.listxattr(ino.0));
     }
 
     fn setxattr(

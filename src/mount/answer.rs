@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use fuser::{Errno, FileHandle, FopenFlags, INodeNo, ReplyEmpty, ReplyOpen, ReplyWrite, Request};
+use fuser::{Errno, FileHandle, FopenFlags, INodeNo, ReplyEmpty, ReplyOpen, ReplyWrite, ReplyXattr, Request};
 
 use super::adapter::Adapter;
 use super::gate::{About, Asked};
 use super::translate::open_flags;
 use crate::fs::{Done, Filesystem, Handle, Opened};
 use crate::metrics::Op;
+use crate::sys::errno::{ENOSYS, ERANGE};
 use crate::{Error, Result};
 
 /// An answer that can be an errno instead.
@@ -84,6 +85,30 @@ impl Adapter {
     /// Answers with an errno that is part of the protocol and no refusal.
     pub(super) fn decline(&self, op: Op, reply: impl Refusable, errno: i32) {
         self.gate.pass(op, |_| reply.refuse(Errno::from_i32(errno)));
+    }
+
+    /// An extended attribute, or how long it is if the caller wants to know only that (size 0).
+    ///
+    /// Once answered ENOSYS, the kernel does not ask for extended attributes again: otherwise every
+    /// write(2) would first ask for security.capability.
+    pub(super) fn answer_attribute<T: AsRef<[u8]>>(
+        &self,
+        asked: Asked<'_>,
+        size: u32,
+        reply: ReplyXattr,
+        call: impl FnOnce(&Filesystem) -> Result<T>,
+    ) {
+        self.gate.pass(asked.op, |fs| {
+            if !fs.options().xattr {
+                return reply.error(Errno::from_i32(ENOSYS));
+            }
+            match call(fs) {
+                Ok(value) if size == 0 => reply.size(value.as_ref().len() as u32),
+                Ok(value) if value.as_ref().len() > size as usize => reply.error(Errno::from_i32(ERANGE)),
+                Ok(value) => reply.data(value.as_ref()),
+                Err(error) => reply.error(self.gate.refuse(&asked, fs, &error)),
+            }
+        });
     }
 
     /// An answer that may be given later, by another thread.

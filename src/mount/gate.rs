@@ -7,12 +7,14 @@ use std::ffi::{OsStr, OsString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::fs::{Filesystem, Ino, KernelCache, Refusals};
 use crate::metrics::{Count, Metrics, Op};
+use crate::sys::errno::EIO;
 use crate::{Error, Result};
 
 /// Writes that wait for staging memory on threads of their own; more are refused at once.
@@ -122,9 +124,25 @@ impl Gate {
             let operation = op.system_call();
             self.metrics.add(Count::Refusals, 1);
             self.refusals.add(pid, operation, name, error);
-            info!(operation, name = %name.display(), pid, %error, "refused");
+            if error.errno() == EIO {
+                // Nobody has done anything wrong: something is broken.
+                warn!(operation, name = %name.display(), pid, %error, "failed");
+            } else {
+                info!(operation, name = %name.display(), pid, %error, "refused");
+            }
         }
         fuser::Errno::from_i32(error.errno())
+    }
+
+    /// Does what is to be done from time to time; says after which time again.
+    pub fn look_after(&self) -> Duration {
+        match &*self.filesystem.read() {
+            Some(filesystem) => {
+                filesystem.drop_leftovers();
+                filesystem.look_interval()
+            }
+            None => Duration::MAX,
+        }
     }
 
     /// Connects the kernel's caches.
@@ -147,5 +165,5 @@ impl Gate {
 }
 
 fn is_worth_noting(error: &Error) -> bool {
-    !matches!(error, Error::NotFound | Error::Stale | Error::Exists)
+    !matches!(error, Error::NotFound | Error::Stale | Error::Exists | Error::AttributeMissing)
 }

@@ -38,6 +38,14 @@ fn parse_start_time(stat: &str) -> Option<u64> {
     fields.nth(1)?.parse().ok()
 }
 
+/// The supplementary groups of a process or thread; none if it is gone or cannot be seen from here.
+pub fn groups_of(pid: u32) -> Vec<u32> {
+    let status = std::fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+    line.split_ascii_whitespace().filter_map(|group| group.parse().ok()).collect()
+}
+
 /// The kernel's random id of this boot; empty where it cannot be read.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")

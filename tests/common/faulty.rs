@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ::bytes::Bytes;
-use ipfs_persist_mount::block::{Block, Cid, CidOptions, Key, Meta};
+use ipfs_persist_mount::block::{Block, Cid, Key, Meta};
 use ipfs_persist_mount::blockstore::{Blockstore, StoreOptions};
 use ipfs_persist_mount::datastore::memory::Memory;
 use ipfs_persist_mount::datastore::{Datastore, ListedKey, MetaChange, Position, Sync, Usage, backend};
@@ -228,16 +228,8 @@ impl FaultyMount {
         let store = StoreOptions { backend: Some(row), ..StoreOptions::default() };
         let store = Blockstore::with_datastore(Box::new(engine), row, &store, Arc::clone(&metrics)).unwrap();
         let (uid, gid) = sys::real_ids();
-        let options = FsOptions {
-            block_bytes_max: 2 << 20,
-            staging_bytes_max: 64 << 20,
-            cid_options: CidOptions::default(),
-            strict: false,
-            no_delete: false,
-            read_only: false,
-            uid,
-            gid,
-        };
+        let options =
+            FsOptions { staging_bytes_max: 64 << 20, uid, mounter_uid: uid, gid, ..FsOptions::default() };
         let filesystem = Filesystem::new(store, options);
         let serve = ServeOptions {
             mount_point: dir.path().canonicalize().unwrap(),

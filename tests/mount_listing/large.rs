@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use ipfs_persist_mount::block::{Block, CidOptions};
@@ -11,11 +12,14 @@ use ipfs_persist_mount::datastore::{Sync, backend};
 
 use super::bench;
 use super::common::blocks::flatfs_file;
-use super::common::raw::list;
+use super::common::raw::{getdents, list, put, seek};
 use super::common::rows::Case;
 use super::common::{Bench, cid_of, sh_ok};
 
 pub const DURABLE: &[Case] = crate::cases![a_listing_of_20000_blocks_is_whole_and_bounded];
+
+/// For one backend that lists directories, and some that list an index.
+pub const SOME: &[Case] = crate::cases![a_million_blocks_are_listed];
 
 /// Blocks in a store that nobody has mounted, without waiting for the disk for each of them.
 fn populate(bench: &Bench, count: u64) -> BTreeSet<String> {
@@ -26,10 +30,17 @@ fn populate(bench: &Bench, count: u64) -> BTreeSet<String> {
     let directory = bench.data().join(row.directory);
     let contents: Vec<Vec<u8>> = (0..count).map(|n| n.to_le_bytes().to_vec()).collect();
     if row.file_per_block {
-        for content in &contents {
+        // All have the same length, and a listing reads none of them: one file has all their names.
+        let first = flatfs_file(&directory, &cid_of(&contents[0]));
+        fs::create_dir_all(first.parent().unwrap()).unwrap();
+        fs::write(&first, &contents[0]).unwrap();
+        for content in &contents[1..] {
             let place = flatfs_file(&directory, &cid_of(content));
-            fs::create_dir_all(place.parent().unwrap()).unwrap();
-            fs::write(place, content).unwrap();
+            fs::hard_link(&first, &place)
+                .or_else(|_| {
+                    fs::create_dir_all(place.parent().unwrap()).and_then(|()| fs::hard_link(&first, &place))
+                })
+                .unwrap();
         }
     } else {
         let engine = bench.engine();
@@ -74,5 +85,69 @@ fn a_listing_of_20000_blocks_is_whole_and_bounded(backend: &'static str) {
     drop(open);
     assert_eq!(sh_ok(&mount.mnt, "ls -U | wc -l").trim(), COUNT.to_string());
     assert_eq!(sh_ok(&mount.mnt, "find . -type f | wc -l").trim(), COUNT.to_string());
+    mount.unmount();
+}
+
+/// Names behind a cookie, in the order of the listing; each must be one of the stored.
+fn names_behind(dir: &File, cookie: i64) -> Vec<String> {
+    seek(dir, cookie, libc::SEEK_SET).unwrap();
+    list(dir, 1 << 20).into_iter().map(|entry| entry.name).collect()
+}
+
+/// A million blocks: whole for every tool, resumable at a cookie in this mount and in the next, each
+/// block that stays listed exactly once while others are written and deleted, in bounded memory.
+fn a_million_blocks_are_listed(backend: &'static str) {
+    const COUNT: u64 = 1_000_000;
+    let bench = bench(backend);
+    let stored = populate(&bench, COUNT);
+    let mount = bench.mount();
+    let before_kib = resident_kib(mount.pid());
+    for tool in ["ls -f | grep -c ^b", "ls | wc -l", "find . -type f | wc -l"] {
+        assert_eq!(sh_ok(&mount.mnt, tool).trim(), COUNT.to_string(), "{tool}");
+    }
+    let order = names_behind(&File::open(&mount.mnt).unwrap(), 0);
+    assert_eq!(order.iter().collect::<BTreeSet<_>>(), stored.iter().collect(), "each of them");
+    assert_eq!(order.len() as u64, COUNT, "once");
+
+    // Interrupted and resumed elsewhere.
+    let mut place = 0;
+    let (dir, mut read) = (File::open(&mount.mnt).unwrap(), 0);
+    while read < 400_000 {
+        let some = getdents(&dir, 32_768).unwrap();
+        read += some.iter().filter(|entry| !entry.name.starts_with('.')).count();
+        place = some.last().unwrap().cookie;
+    }
+    drop(dir);
+    assert_eq!(names_behind(&File::open(&mount.mnt).unwrap(), place), order[read..]);
+
+    // All names would need 60 MiB; engines have caches of their own.
+    let cache_kib = if backend == "file" { 0 } else { 64 << 10 };
+    let grown_kib = resident_kib(mount.pid()).saturating_sub(before_kib);
+    assert!(grown_kib < cache_kib + (16 << 10), "{grown_kib} KiB");
+
+    // Others are written and deleted meanwhile. (Looked-up names make the kernel ask for attributes with
+    // the listing, and remember every name; so it is for memory of its own to tell how much that is.)
+    let stop = AtomicBool::new(false);
+    let listed = std::thread::scope(|scope| {
+        let churn = scope.spawn(|| {
+            for content in (COUNT..).map(|n| n.to_le_bytes()) {
+                put(&mount.path(cid_of(&content)), &content).unwrap();
+                fs::remove_file(mount.path(cid_of(&content))).unwrap();
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let listed = names_behind(&File::open(&mount.mnt).unwrap(), 0);
+        stop.store(true, Ordering::Relaxed);
+        churn.join().unwrap();
+        listed
+    });
+    let staying: Vec<&String> = listed.iter().filter(|name| stored.contains(*name)).collect();
+    assert_eq!(staying, order.iter().collect::<Vec<_>>());
+    mount.unmount();
+
+    let mount = bench.mount();
+    assert_eq!(names_behind(&File::open(&mount.mnt).unwrap(), place), order[read..], "after a remount");
     mount.unmount();
 }

@@ -34,6 +34,7 @@ fn main() {
         a_sparse_writer_beyond_the_cap_is_refused,
         more_waiting_writers_than_there_may_be_are_refused_at_once,
         temporary_files_that_nobody_renames_are_dropped,
+        temporary_files_go_after_the_staging_timeout,
     ];
     let with_memtables: &[rows::Case] = cases![what_is_in_memory_takes_no_room_for_good];
     let files_only = vec!["file"];

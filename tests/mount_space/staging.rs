@@ -127,3 +127,21 @@ pub fn temporary_files_that_nobody_renames_are_dropped(backend: &'static str) {
     assert_eq!(mount.ls().len(), 6);
     assert_eq!(mount.count("panics"), 0);
 }
+
+/// > The time is looked at when a file is created or closed, and every minute.
+pub fn temporary_files_go_after_the_staging_timeout(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--staging-timeout", "0.3"]);
+    put(mount.path(".old.tmp"), b"bytes").unwrap();
+    let renamed = mount.path("renamed");
+    put(mount.path(".kept.tmp"), b"kept").unwrap();
+    fs::rename(mount.path(".kept.tmp"), &renamed).unwrap();
+    let open = stage(&mount, ".open.tmp", 100);
+    // No request comes that would look.
+    eventually("it is dropped", || mount.log().contains(".old.tmp"));
+    assert_eq!(errno(File::open(mount.path(".old.tmp"))), libc::ENOENT);
+    assert_eq!(mount.count("leftovers_dropped"), 1);
+    assert_eq!(fs::read(renamed).unwrap(), b"kept", "what was renamed stays");
+    close(open).expect("an open one is waited for");
+    mount.assert_blocks(&[&cid_of(b"kept")]);
+}

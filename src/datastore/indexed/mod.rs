@@ -62,7 +62,10 @@ impl<T: Tables> Indexed<T> {
 
     /// What is known of a block whose record is damaged: its bytes are there and have a length.
     fn meta_without_record(&self, key: &Key, index_key: &[u8]) -> Result<Option<Meta>> {
-        error!(?key, "the record of this block is damaged; its time and CID form are lost");
+        error!(
+            cid = canonical(key, CidForm::Unknown),
+            "the record of this block is damaged; its time and CID form are lost"
+        );
         let bytes = self.tables.bytes(index_key)?;
         Ok(bytes.map(|bytes| Meta {
             size_bytes: bytes.len() as u64,
@@ -77,7 +80,10 @@ impl<T: Tables> Datastore for Indexed<T> {
         self.tables.bytes(&key::encode(key)).map_err(|error| match error {
             // The engine's own checksums: it is this block that cannot be read.
             Error::StoreDamaged { what, .. } => {
-                error!(?key, what, "the engine finds the bytes of this block damaged");
+                error!(
+                    cid = canonical(key, CidForm::Unknown),
+                    what, "the engine finds the bytes of this block damaged"
+                );
                 Error::Damaged { cid: canonical(key, CidForm::Unknown) }
             }
             other => other,
@@ -155,7 +161,7 @@ impl<T: Tables> Datastore for Indexed<T> {
         let mut page: Vec<ListedKey> = Vec::new();
         self.tables.scan(&from, &mut |index_key, record| {
             let Some(key) = key::decode(index_key) else {
-                error!(?index_key, "an entry of the index is no key; it is passed over");
+                error!(entry = ?index_key, "an entry of the index is no key; it is passed over");
                 return true;
             };
             let last = page.last().map(|listed| digest_position(&listed.key));

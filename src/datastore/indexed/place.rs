@@ -28,7 +28,8 @@ pub(in crate::datastore) enum Place {
 impl Place {
     /// Looks at the directory and makes it if it is missing and may be made. `has_database` says
     /// whether it holds a database of the engine; `is_leftover`, by their names, which files an
-    /// interrupted creation leaves: they are removed if there is nothing else.
+    /// interrupted creation leaves (a directory is empty then): they are removed if there is nothing
+    /// else.
     ///
     /// # Errors
     /// [`Error::StoreMissing`] if it is empty or missing and must not be made,
@@ -60,7 +61,8 @@ impl Place {
         create_dir_all_private(path)?;
         for name in names {
             let leftover = path.join(name);
-            fs::remove_file(&leftover).map_err(|error| Error::io_at("remove", &leftover, error))?;
+            let remove = if leftover.is_dir() { fs::remove_dir } else { fs::remove_file };
+            remove(&leftover).map_err(|error| Error::io_at("remove", &leftover, error))?;
         }
         Ok(Place::New)
     }

@@ -79,7 +79,7 @@ impl Sled {
     /// [`Error::Usage`] for reading only, which sled cannot.
     pub fn open(request: &OpenRequest) -> Result<Box<dyn Datastore>> {
         let path = &request.path;
-        let place = Place::look(request, is_sled, |_| false)?;
+        let place = Place::look(request, is_sled, is_leftover_of_creation)?;
         if request.read_only {
             return Err(Error::Usage {
                 what: "the backend sled cannot open a store for reading only".into(),
@@ -217,6 +217,12 @@ fn require_room(path: &Path, space: Space, new_bytes: Option<usize>) -> Result<(
         return Ok(());
     }
     Err(Error::EngineNeedsSpace { path: path.to_owned(), free_bytes: space.free_bytes, needed_bytes: needed })
+}
+
+/// Whether sled makes something of this name before a new database can hold anything: the log comes
+/// behind them.
+fn is_leftover_of_creation(name: &str) -> bool {
+    matches!(name, "blobs" | "conf")
 }
 
 impl Tables for Sled {
