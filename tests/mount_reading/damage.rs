@@ -173,8 +173,7 @@ fn assert_right(path: &Path, content: &[u8], what: &str) {
     }
 }
 
-/// Writing the block again is "idempotent: the same bytes succeed without rewriting, and heal a copy
-/// that fails its hash".
+/// > If the stored copy is damaged, it is replaced.
 fn writing_the_right_bytes_again_heals_a_damaged_block(backend: &'static str) {
     for options in [&[][..], &["--verify-reads", "always"], &["--verify-reads", "never"]] {
         let bench = Bench::new(backend);

@@ -134,8 +134,9 @@ fn what_is_in_memory_takes_no_room_for_good(backend: &'static str) {
     mount.unmount();
 }
 
+/// > A file that was refused a write (EFBIG, ENOSPC, ENOMEM) stores nothing, and its close fails with
+/// > the same error.
 fn a_write_is_refused_when_space_has_gone(backend: &'static str) {
-    // R12: it is judged at write too, R8: and the close of a refused handle fails with the same error.
     let Some(disk) = Disk::new(96, &[]) else { return };
     let bench = Bench::new(backend);
     let mount = mount_on(&bench, &disk, &["--min-free-space", "20MiB"]);
