@@ -187,6 +187,7 @@ fn the_inode_lasts_as_long_as_the_name(backend: &'static str) {
     assert!(ino(&path) != number && ino(&path) != other, "numbers are never used twice");
 }
 
+/// > Staged files and aliases have their own mode, owner and times.
 fn mode_and_times_are_as_tools_set_them(backend: &'static str) {
     // R7: mode and times as the tools set them, also through a descriptor after its commit.
     let bench = Bench::new(backend);
