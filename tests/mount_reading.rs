@@ -61,8 +61,8 @@ fn forget_pages(file: &File) {
     nix::fcntl::posix_fadvise(file, 0, 0, dont_need).unwrap();
 }
 
-/// "Every block file is a regular file, its exact size (`st_blocks` to match, so that du is right),
-/// one link, mode 0444, owned by the mounting user".
+/// > A block is a regular file of its exact size, with `st_blocks` to match, one link, mode 0444, owned by
+/// > the user who mounted.
 fn a_block_is_a_regular_file_of_its_exact_size(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -85,7 +85,7 @@ fn a_block_is_a_regular_file_of_its_exact_size(backend: &'static str) {
     mount.unmount();
 }
 
-/// "seek, mmap, sendfile, copy_file_range, O_DIRECT work."
+/// > `lseek`, `mmap`, `sendfile`, `copy_file_range` and O_DIRECT work.
 fn a_block_reads_back_in_every_way(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -197,7 +197,7 @@ fn copy_within(mount: &Mounted, path: &Path, content: &[u8]) {
     assert!(fs::read(mount.path(&name)).unwrap() == content, "{}", content.len());
 }
 
-/// "chmod and chown on it succeed and change nothing".
+/// > chmod and chown succeed and change nothing, so that `cp -p`, `tar`, `rsync` and `install` work.
 fn chmod_and_chown_succeed_and_change_nothing(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -218,8 +218,7 @@ fn chmod_and_chown_succeed_and_change_nothing(backend: &'static str) {
     mount.unmount();
 }
 
-/// "mtime = what the writer set (before or after the commit), else when it was stored, kept across
-/// remounts".
+/// > Its modification time is what the writer set, otherwise when it was written, and stays over remounts.
 fn mtime_is_what_the_writer_set_before_or_after_the_commit(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -269,7 +268,7 @@ fn mtime_is_what_the_writer_set_before_or_after_the_commit(backend: &'static str
     }
 }
 
-/// "`rsync -a` of a directory of blocks, or from mount to mount, sends nothing the second time."
+/// > chmod and chown succeed and change nothing, so that `cp -p`, `tar`, `rsync` and `install` work.
 fn tools_copy_blocks_out_unchanged(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();

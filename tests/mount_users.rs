@@ -110,6 +110,8 @@ fn an_ordinary_user_mounts_uses_and_unmounts() {
 }
 
 /// rm asks before it removes what is write-protected, if it is at a terminal and access(2) says so.
+///
+/// > `rm` does not ask the owner, although blocks have mode 0444.
 #[test]
 fn rm_at_a_terminal_does_not_ask() {
     if !need("script") {
@@ -151,6 +153,9 @@ fn others_and_root_do_not_get_into_a_users_mount() {
     );
 }
 
+/// > These are shown, and not enforced: with `--allow-other`, others may read every file in the mount.
+///
+/// > Only the owner of the files, the user who mounted, and root may change anything: EACCES for others.
 #[test]
 fn with_allow_other_others_read_and_change_nothing() {
     script(
@@ -218,6 +223,8 @@ fn what_an_ordinary_user_cannot_do_is_said_with_a_hint() {
 
 /// > `--uid` and `--gid` say to whom the files belong; that user may change them like the one who
 /// > mounted.
+///
+/// > Only the owner of the files, the user who mounted, and root may change anything: EACCES for others.
 #[test]
 fn files_belong_to_whom_the_options_say() {
     script(

@@ -56,6 +56,8 @@ mod tests {
         Key::new(0x12, &n.to_be_bytes().repeat(4)).unwrap()
     }
 
+    /// > Whether a block was checked is remembered for some hundred thousand blocks; the rest is hashed
+    /// > again.
     #[test]
     fn forgets_old_keys_and_never_invents_one() {
         let mut keys = VerifiedKeys::default();

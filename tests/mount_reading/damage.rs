@@ -14,6 +14,7 @@ pub const FLATFS: &[Case] = crate::cases![
     a_damaged_block_is_eio_and_never_enoent,
     a_damaged_block_is_named_in_the_log_as_the_listing_names_it,
     always_sees_damage_at_the_next_open,
+    damage_after_the_check_is_found_by_the_next_mount,
     never_serves_what_is_there,
     writing_the_right_bytes_again_heals_a_damaged_block,
     a_reader_goes_on_while_its_block_is_damaged_and_healed,
@@ -75,8 +76,10 @@ fn damaged_reads(mount: &Mounted) -> u64 {
     mount.stats()["counters"]["damaged_reads"].as_u64().unwrap()
 }
 
-/// "A damaged block -> EIO (EBADMSG is for the writer), with its CID in the log and in a counter;
-/// it is never ENOENT".
+/// > A damaged block is EIO at open. It is never ENOENT, and, but with `never`, its bytes are not shown. The
+/// > log has the CID, and `damaged_reads` counts it.
+///
+/// > `first` | a whole block is hashed before it is first opened in this mount
 fn a_damaged_block_is_eio_and_never_enoent(backend: &'static str) {
     let bench = Bench::new(backend);
     let blocks = damaged_blocks(&bench);
@@ -120,7 +123,7 @@ fn a_damaged_block_is_named_in_the_log_as_the_listing_names_it(backend: &'static
     mount.unmount();
 }
 
-/// "`always`: at every open, without passthrough and without the kernel's cache".
+/// > `always` | at every open, without passthrough and without what the kernel had cached
 fn always_sees_damage_at_the_next_open(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--verify-reads", "always"]);
@@ -140,7 +143,25 @@ fn always_sees_damage_at_the_next_open(backend: &'static str) {
     mount.unmount();
 }
 
-/// "`never`" serves what is stored, and lets everything else be as it is.
+/// > What happens to the disk after the check of this mount is found by the next mount.
+fn damage_after_the_check_is_found_by_the_next_mount(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    let content = bytes(1, 100_000);
+    let path = mount.path(cid_of(&content));
+    put(&path, &content).unwrap();
+    mount.unmount();
+    let mount = bench.mount();
+    assert!(fs::read(&path).unwrap() == content);
+    Damage::FlippedBit.inflict(&file_of(&bench, &content), &content);
+    File::open(&path).expect("this mount has checked it");
+    mount.unmount();
+    let mount = bench.mount();
+    assert_eq!(errno(File::open(&path)), libc::EIO);
+    mount.unmount();
+}
+
+/// > `never` | not at all
 fn never_serves_what_is_there(backend: &'static str) {
     let bench = Bench::new(backend);
     let blocks = damaged_blocks(&bench);

@@ -37,11 +37,14 @@ fn main() {
         temporary_files_go_after_the_staging_timeout,
     ];
     let with_memtables: &[rows::Case] = cases![what_is_in_memory_takes_no_room_for_good];
+    let databases: &[rows::Case] = cases![once_the_ballast_is_used_up_a_full_disk_can_be_read];
+    let with_ballast = durable_backends().into_iter().filter(|name| *name != "file").collect();
     let files_only = vec!["file"];
     let rocksdb = durable_backends().into_iter().filter(|name| ["badger", "pebble"].contains(name)).collect();
     rows::main(&[
         (durable_backends(), on_disk),
         (files_only, files),
+        (with_ballast, databases),
         (vec!["memory"], memory),
         (rocksdb, with_memtables),
         (backends(), every),
@@ -65,6 +68,9 @@ fn fill(path: &Path) {
     }
 }
 
+/// > New blocks are ENOSPC when the free space of the data directory's file system, less the bytes that are
+/// > staged and what the engine has not sorted into its files yet, would fall below `--min-free-space`, or,
+/// > on `file`, when fewer than 128 inodes are free (with `--min-free-space 0` neither is kept free).
 fn too_little_free_space_is_refused_at_create(backend: &'static str) {
     // R12: new blocks are refused with ENOSPC when free space would fall under `--min-free-space`.
     // Reads and deletes always work.
@@ -91,6 +97,7 @@ fn too_little_free_space_is_refused_at_create(backend: &'static str) {
     mount.assert_blocks(&[]);
 }
 
+/// > It is judged when a file is created and at each write that makes it longer, anew each time.
 fn a_refusal_is_not_remembered(backend: &'static str) {
     // R12: it is judged at create and at write, and re-judged each time: never sticky.
     let Some(disk) = Disk::new(96, &[]) else { return };
@@ -112,6 +119,10 @@ fn a_refusal_is_not_remembered(backend: &'static str) {
 
 /// Regression: room was kept for what an engine held in memory, so that new blocks were refused, so that
 /// it was never full and never written out.
+///
+/// > New blocks are ENOSPC when the free space of the data directory's file system, less the bytes that are
+/// > staged and what the engine has not sorted into its files yet, would fall below `--min-free-space`, or,
+/// > on `file`, when fewer than 128 inodes are free (with `--min-free-space 0` neither is kept free).
 fn what_is_in_memory_takes_no_room_for_good(backend: &'static str) {
     let Some(disk) = Disk::new(3072, &["-m", "0"]) else { return };
     let bench = Bench::new(backend);
@@ -136,6 +147,11 @@ fn what_is_in_memory_takes_no_room_for_good(backend: &'static str) {
 
 /// > A file that was refused a write (EFBIG, ENOSPC, ENOMEM) stores nothing, and its close fails with
 /// > the same error.
+/// > New blocks are ENOSPC when the free space of the data directory's file system, less the bytes that are
+/// > staged and what the engine has not sorted into its files yet, would fall below `--min-free-space`, or,
+/// > on `file`, when fewer than 128 inodes are free (with `--min-free-space 0` neither is kept free).
+///
+/// > It is judged when a file is created and at each write that makes it longer, anew each time.
 fn a_write_is_refused_when_space_has_gone(backend: &'static str) {
     let Some(disk) = Disk::new(96, &[]) else { return };
     let bench = Bench::new(backend);
@@ -170,6 +186,7 @@ fn a_write_is_refused_when_space_has_gone(backend: &'static str) {
     assert!(mount.errors().contains("too little free space"), "{}", mount.errors());
 }
 
+/// > Reading works on a full disk, and so does deleting.
 fn on_a_full_disk_reads_and_deletes_work(backend: &'static str) {
     // R12: reads and deletes always work, on a completely full disk too. What was acknowledged is
     // there, what was refused is not.
@@ -232,6 +249,48 @@ fn on_a_full_disk_reads_and_deletes_work(backend: &'static str) {
     assert_eq!(mount.count("panics"), 0);
 }
 
+/// > `badger`, `pebble`, `redb` and `sled` need some room for that and keep it in a file `ballast`.
+/// > Once that is used up and others have filled the disk to the last byte, they may need space before
+/// > they can be mounted for writing; `--read-only` shows the blocks of `badger` and `pebble` then.
+fn once_the_ballast_is_used_up_a_full_disk_can_be_read(backend: &'static str) {
+    let Some(disk) = Disk::new(96, &[]) else { return };
+    let bench = Bench::new(backend);
+    let data = disk.path().join("data");
+    let flags = ["--min-free-space", "0"];
+    let mount = mount_on(&bench, &disk, &flags);
+    let content = |n: u64| bytes(n, 30_000);
+    (0..40).for_each(|n| put(mount.path(cid_of(&content(n))), &content(n)).unwrap());
+    assert!(data.join("ballast").metadata().unwrap().len() >= 8 << 20);
+    fill(&disk.path().join("filler"));
+    (0..20).for_each(|n| fs::remove_file(mount.path(cid_of(&content(n)))).unwrap());
+    mount.unmount();
+    // The next start might find room for a new one.
+    fs::remove_file(data.join("ballast")).or_else(|_| fs::metadata(&data).map(drop)).unwrap();
+    fill(&disk.path().join("more"));
+    let mut command =
+        bench.command(&[&["--data-path", data.to_str().unwrap(), "--background"], &flags[..]].concat());
+    let output = common::run(&mut command);
+    if !output.status.success() {
+        assert_eq!(output.status.code(), Some(6), "{}", text(&output));
+        assert!(text(&output).contains("hint: free some space"), "{}", text(&output));
+    }
+    common::detach(&bench.mnt());
+    let all = |mount: &Mounted| {
+        assert_eq!(mount.ls().len(), 20);
+        (20..40).for_each(|n| assert!(fs::read(mount.path(cid_of(&content(n)))).unwrap() == content(n)));
+    };
+    if ["badger", "pebble"].contains(&backend) {
+        let mount = mount_on(&bench, &disk, &["--read-only"]);
+        all(&mount);
+        mount.unmount();
+    }
+    fs::remove_file(disk.path().join("filler")).unwrap();
+    let mount = mount_on(&bench, &disk, &flags);
+    all(&mount);
+    put(mount.path(cid_of(b"new")), b"new").unwrap();
+    mount.unmount();
+}
+
 fn a_rename_that_found_no_room_can_be_tried_again(backend: &'static str) {
     // R12: never sticky. A temporary file that could not be stored when it was renamed is as it was.
     let Some(disk) = Disk::new(96, &[]) else { return };
@@ -271,6 +330,9 @@ fn a_data_directory_can_be_moved_while_it_is_mounted(backend: &'static str) {
     mount.assert_blocks(&[&cid_of(b"before"), &cid_of(b"after")]);
 }
 
+/// > New blocks are ENOSPC when the free space of the data directory's file system, less the bytes that are
+/// > staged and what the engine has not sorted into its files yet, would fall below `--min-free-space`, or,
+/// > on `file`, when fewer than 128 inodes are free (with `--min-free-space 0` neither is kept free).
 fn too_few_inodes_are_refused(backend: &'static str) {
     // R12: free inodes likewise, for stores with one file per block.
     let Some(disk) = Disk::new(64, &["-N", "1400"]) else { return };
@@ -293,6 +355,7 @@ fn too_few_inodes_are_refused(backend: &'static str) {
     assert_eq!(mount.ls().len(), stored.len() - 19);
 }
 
+/// > `memory` is bounded by `--memory-limit`.
 fn the_memory_backend_keeps_its_limit(backend: &'static str) {
     // R12: new blocks are refused with ENOSPC; never sticky.
     let bench = Bench::new(backend);

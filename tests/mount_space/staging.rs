@@ -13,6 +13,8 @@ pub fn stage(mount: &Mounted, name: &str, length: usize) -> File {
 
 /// > A file that was refused a write (EFBIG, ENOSPC, ENOMEM) stores nothing, and its close fails with
 /// > the same error.
+/// > All staged bytes together are at most `--max-staging`. A writer that finds no room waits up to 5
+/// > seconds, then gets ENOMEM.
 pub fn a_writer_beyond_the_staging_cap_waits_and_is_refused(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-staging", "2MiB"]);
@@ -84,6 +86,7 @@ pub fn a_sparse_writer_beyond_the_cap_is_refused(backend: &'static str) {
     mount.assert_blocks(&[&cid_of(b"small")]);
 }
 
+/// > At most 32 writes wait at a time; more get ENOMEM at once.
 pub fn more_waiting_writers_than_there_may_be_are_refused_at_once(backend: &'static str) {
     // Memory is bounded: so is the number of writers that wait for it.
     let bench = Bench::new(backend);
