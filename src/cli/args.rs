@@ -108,7 +108,7 @@ pub(super) struct MountArgs {
     #[command(flatten)]
     pub(super) store: StoreArgs,
     /// Largest block that may be written
-    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::size, default_value = "2MiB")]
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::some_size, default_value = "2MiB")]
     pub(super) max_block_size: u64,
     /// Most bytes that all unfinished writes together may hold in memory
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_STAGING", value_parser = values::size, default_value = "256MiB")]
@@ -194,6 +194,8 @@ pub(super) struct HelperArgs {
     no_mtab: bool,
     #[arg(short = 't', hide = true)]
     fs_type: Option<String>,
+    #[arg(short = 'N', hide = true)]
+    namespace: Option<String>,
 }
 
 /// The CID that files get which are written under other names.
@@ -309,7 +311,7 @@ pub(super) struct CidArgs {
     #[arg(long, alias = "cid-hash", value_name = "H", env = "IPFS_PERSIST_MOUNT_CID_HASH")]
     pub(super) hash: Option<String>,
     /// Refuse files that are larger, because no mount with this limit takes them as one block
-    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::size, default_value = "2MiB")]
+    #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::some_size, default_value = "2MiB")]
     pub(super) max_block_size: u64,
 }
 

@@ -30,6 +30,18 @@ const WITHOUT_MEANING: &[&str] = &[
     "diratime",
     "relatime",
     "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "lazytime",
+    "nolazytime",
+    "sync",
+    "dirsync",
+    "iversion",
+    "noiversion",
+    "mand",
+    "nomand",
+    "silent",
+    "loud",
     "nosuid",
     "nodev",
 ];
@@ -123,6 +135,11 @@ fn is_generic(name: &str) -> bool {
 }
 
 fn flag_of(name: &str, value: Option<&OsStr>, command: &clap::Command) -> Result<OsString> {
+    if name == "remount" {
+        let what = "a mount cannot be given other options while it is there (remount)".to_owned();
+        let hint = "unmount it, and mount it again with the new ones".to_owned();
+        return Err(Error::Usage { what, hint });
+    }
     let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, long)| (*long).to_owned());
     let long = alias.unwrap_or_else(|| name.replace('_', "-"));
     let usage = |what: String, hint: &str| Error::Usage { what, hint: hint.to_owned() };
@@ -197,6 +214,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named() {
         assert_eq!(message("ro,frobnicate=1"), "there is no mount option named frobnicate");
+        assert!(message("remount,ro").contains("while it is there"));
         assert_eq!(message("backend"), "the mount option backend needs a value");
         assert_eq!(message("strict=yes"), "the mount option strict takes no value");
         let sloppy = as_flags(&["frobnicate,ro".into()], true, &super::super::args::Args::command());

@@ -12,6 +12,12 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     })
 }
 
+/// A size that is more than nothing.
+pub(super) fn some_size(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if bytes == 0 { Err("this size must be more than 0".to_owned()) } else { Ok(bytes) }
+}
+
 /// A time in seconds, such as `10` or `0.5`.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     text.parse::<f64>()
@@ -51,6 +57,8 @@ mod tests {
         ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
+        assert_eq!(some_size("1"), Ok(1));
+        assert!(some_size("0").is_err() && some_size("0KiB").is_err());
         for text in ["", "MiB", "-1", "1 hogshead", "0x10", "nan"] {
             assert!(size(text).is_err(), "{text}");
         }

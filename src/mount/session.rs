@@ -4,7 +4,6 @@
 //! nothing is ever unmounted here but the mount that was made here.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,7 @@ use super::notifier::Notifier;
 use super::options::ServeOptions;
 use super::point;
 use crate::fs::Filesystem;
-use crate::sys::{self, MountEntry};
+use crate::sys::{self, MountEntry, ServiceState};
 use crate::{Error, Result};
 
 /// Event loops: one serves one client best, more help as many clients; beyond the processors
@@ -78,7 +77,7 @@ fn start(gate: &Arc<Gate>, options: &ServeOptions, passthrough: bool) -> Result<
     match start_session(gate, options, passthrough, device, sender) {
         Ok(()) => Ok(Running { events, mount, _signals: signals }),
         Err(error) => {
-            detach_ours(&options.mount_point, mount.as_ref());
+            detach_ours(mount.as_ref());
             Err(error)
         }
     }
@@ -123,17 +122,19 @@ impl Running {
             let patience = gate.look_after().min(left.unwrap_or(Duration::MAX));
             match self.events.recv_timeout(patience) {
                 Ok(Event::Ended(result)) => {
+                    sys::tell_service_manager(ServiceState::Stopping("unmounted; closing the store"));
                     if let Err(error) = result {
                         warn!(%error, "the connection to the kernel ended with an error");
                     }
                     // After an aborted connection the dead mount would stay.
-                    detach_ours(&options.mount_point, self.mount.as_ref());
+                    detach_ours(self.mount.as_ref());
                     return Ok(());
                 }
                 Ok(Event::Signal(name, 1)) => {
                     info!(signal = name, "stopping");
+                    sys::tell_service_manager(ServiceState::Stopping("serving files that are still open"));
                     self.name_holders(gate);
-                    detach_ours(&options.mount_point, self.mount.as_ref());
+                    detach_ours(self.mount.as_ref());
                     deadline = Some(Instant::now() + options.stop_timeout);
                 }
                 Ok(Event::Signal(name, _)) => {
@@ -166,18 +167,21 @@ impl Running {
     }
 }
 
-/// Detaches the mount point if the mount on it is still the one that was made here.
-fn detach_ours(mount_point: &Path, ours: Option<&MountEntry>) {
+/// Detaches the mount that was made here, wherever it is by now: it may have been moved, and bound to
+/// further directories. What others have mounted on top of it or in its place stays.
+fn detach_ours(ours: Option<&MountEntry>) {
     let Some(ours) = ours else {
         return;
     };
-    match sys::find(mount_point) {
-        Ok(Some(found)) if found.device == ours.device => {
-            if let Err(error) = detach(mount_point, true) {
-                warn!(%error, "could not detach the mount");
-            }
+    let mounts = match sys::mounts_of(ours.device) {
+        Ok(mounts) => mounts,
+        Err(error) => return warn!(%error, "could not read the mount table"),
+    };
+    for mount in mounts {
+        let path = &mount.mount_point;
+        let on_top = sys::find(path).is_ok_and(|found| found.is_some_and(|found| found.id == mount.id));
+        if on_top && let Err(error) = detach(path, true) {
+            warn!(%error, "could not detach the mount");
         }
-        Ok(_) => {}
-        Err(error) => warn!(%error, "could not read the mount table"),
     }
 }

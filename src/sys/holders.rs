@@ -28,10 +28,13 @@ impl fmt::Display for Process {
     }
 }
 
-/// Processes that keep the mount busy: by an open file, a working or root directory, or a
+/// Other processes that keep the mount busy: by an open file, a working or root directory, or a
 /// mapped file. At most [`PROCESSES_MAX`] of them.
 pub fn holders_of(mount: &MountEntry) -> Vec<Process> {
-    processes().filter(|(_, dir)| holds(dir, mount)).take(PROCESSES_MAX).map(named).collect()
+    // A helper of umount(8) has what the shell has left open, and cannot close it.
+    let own = std::process::id();
+    let others = processes().filter(|(pid, _)| *pid != own);
+    others.filter(|(_, dir)| holds(dir, mount)).take(PROCESSES_MAX).map(named).collect()
 }
 
 /// The other process that serves a FUSE mount, where the kernel tells (6.16 and newer). It is found also

@@ -15,6 +15,7 @@ pub mod open_flags;
 mod process;
 mod record_lock;
 mod scratch;
+mod service;
 mod signals;
 mod space;
 
@@ -22,7 +23,7 @@ pub use daemon::{Forked, Report, Starting, daemonize};
 pub use durable::{allocate_file, create_dir_all_private, sync_dir, sync_file_system, write_file};
 pub use holders::{Process, fuse_server, holders_of};
 pub use lock::{FileLock, Holder};
-pub use mount_table::{FS_SUBTYPE, FS_TYPE, MountEntry, file_system_of, find, resolve};
+pub use mount_table::{FS_SUBTYPE, FS_TYPE, MountEntry, file_system_of, find, mounts_of, resolve};
 pub use mounting::{MountRequest, mount_fuse, open_fuse_device, receive_fd, socket_pair, umount};
 pub use process::{
     boot_id, effective_ids, groups_of, may_write, raise_nofile_limit, real_ids, set_umask, start_time,
@@ -30,5 +31,6 @@ pub use process::{
 };
 pub use record_lock::{RecordHolder, RecordLock};
 pub use scratch::{ScratchDir, allocated_bytes};
+pub use service::{ServiceState, tell_service_manager};
 pub use signals::{SignalListener, listen};
 pub use space::{Space, space_of, space_of_open};

@@ -67,6 +67,11 @@ pub fn find(path: &Path) -> Result<Option<MountEntry>> {
     Ok(entries()?.into_iter().find(|entry| entry.id == id && entry.mount_point == real))
 }
 
+/// The mounts of a device: where it was mounted, or moved to, and where else it was bound.
+pub fn mounts_of(device: (u32, u32)) -> Result<Vec<MountEntry>> {
+    Ok(entries()?.into_iter().filter(|entry| entry.device == device).collect())
+}
+
 /// The id of the mount that holds `path`.
 pub(super) fn mount_id_at(path: &Path) -> Result<u64> {
     mount_id_of(&open_path(path)?)

@@ -46,7 +46,6 @@ const HOMES: &[(&str, &str)] = &[
     ("nix", "sys/"),
     ("libc", "sys/"),
     ("signal_hook", "sys/"),
-    ("sd_notify", "sys/"),
     ("thiserror", "error/"),
     ("prometheus_client", "metrics.rs"),
     ("rocksdb", "datastore/"),

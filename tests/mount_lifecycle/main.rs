@@ -5,6 +5,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod service;
 mod starting;
 
 use std::fs::{self, File};

@@ -13,7 +13,7 @@ use crate::datastore::Backend;
 use crate::fs::Filesystem;
 use crate::metrics::Metrics;
 use crate::mount::{self, point};
-use crate::sys::{self, Forked, Starting};
+use crate::sys::{self, Forked, ServiceState, Starting};
 
 /// Mounts, and serves the mount until it is unmounted; in the background, returns when it is ready.
 pub(in crate::cli) fn run(args: MountArgs, quiet: bool) -> Result<ExitCode> {
@@ -115,8 +115,10 @@ fn open_and_serve(mut config: MountConfig, announcer: &mut Announcer) -> Result<
     say_what_is_not_power_safe(store.info().backend);
     let filesystem = Filesystem::new(store, config.fs);
     mount::serve(filesystem, &config.serve, || {
-        tracing::info!("mounted {} at {}", config.serve.source, config.serve.mount_point.display());
+        let what = format!("mounted {} at {}", config.serve.source, config.serve.mount_point.display());
+        tracing::info!("{what}");
         announcer.ready();
+        sys::tell_service_manager(ServiceState::Ready(&what));
     })
 }
 
@@ -138,6 +140,9 @@ impl Announcer {
 
     /// An error before readiness goes to the waiting parent, a later one to the log.
     fn conclude(self, result: Result<()>) -> Result<ExitCode> {
+        if let Err(error) = &result {
+            sys::tell_service_manager(ServiceState::Failed(error.errno(), &error.to_string()));
+        }
         match (result, self.starting) {
             (Ok(()), _) => Ok(ExitCode::SUCCESS),
             (Err(error), None) => Err(error),

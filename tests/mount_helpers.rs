@@ -1,0 +1,185 @@
+//! What is installed for mount(8), umount(8), fstab and systemd, used as administrators do.
+//!
+//! Each script runs as root in a mount namespace of its own, in which /sbin, /usr/local/bin and
+//! /etc/fstab are directories and files of the test: the machine is not changed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{Bench, bytes, cid_of, fuse_available, has, is_root, need, run, text};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+const PRELUDE: &str = r#"
+set -euo pipefail
+exec 9> trace
+BASH_XTRACEFD=9
+set -x
+finish() { exec 5<&-; umount -l "$PWD/mnt" 2>/dev/null || true; }
+trap finish EXIT
+mkdir sbin bin
+cp -a /sbin/mount.fuse* sbin/
+mount --bind sbin "$(readlink -f /sbin)"
+mount --bind bin /usr/local/bin
+: > fstab
+mount --bind fstab /etc/fstab
+"$ROOT/scripts/install.sh" --program "$IPM" > installed
+flags() { awk -v mnt="$PWD/mnt" '$5 == mnt { print $6 }' /proc/self/mountinfo; }
+mounted() { [ -n "$(flags)" ]; }
+# The store can be opened at once.
+free() { ipfs-persist-mount --background --lock-wait 0 --data-path data mnt; umount mnt; }
+"#;
+
+fn script(body: &str) {
+    if !fuse_available() || !["unshare", "fusermount3"].into_iter().all(need) {
+        return;
+    }
+    if !is_root() {
+        return eprintln!("SKIPPED: installing for the system needs root");
+    }
+    let bench = Bench::new("file");
+    let content = bytes(1, 5000);
+    fs::write(bench.path().join("block"), &content).unwrap();
+    let output = run(Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "--", "bash", "-c", &format!("{PRELUDE}\n{body}")])
+        .current_dir(bench.path())
+        .env("IPM", env!("CARGO_BIN_EXE_ipfs-persist-mount"))
+        .env("ROOT", ROOT)
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+        .env("CID", cid_of(&content)));
+    let trace = fs::read_to_string(bench.path().join("trace")).unwrap_or_default();
+    assert!(output.status.success(), "{trace}\n{}", text(&output));
+}
+
+/// > With the helper installed (`scripts/install.sh`), `umount` does the same.
+#[test]
+fn umount_waits_until_the_store_is_closed() {
+    script(
+        r#"
+        for round in $(seq 60); do
+            ipfs-persist-mount --background --lock-wait 0 --data-path data mnt
+            cp block mnt/$CID
+            umount mnt
+        done
+        # Open files are named, and do not go.
+        ipfs-persist-mount --background --lock-wait 0 --data-path data mnt
+        exec 5< mnt/$CID
+        if umount mnt 2> said; then exit 1; fi
+        grep "is in use by bash" said
+        ! grep umount.fuse said
+        mounted
+        umount -l mnt 2> said
+        ! mounted
+        cmp block <(cat <&5)
+        exec 5<&-
+        ipfs-persist-mount --background --data-path data mnt
+        umount mnt
+        "#,
+    );
+}
+
+/// > `mount -t fuse.ipfs-persist-mount SOURCE DIRECTORY` and lines of fstab mount it.
+/// > Mounts are always nosuid and nodev.
+#[test]
+fn mount_and_fstab_mount_it() {
+    script(
+        r#"
+        line="file:$PWD/data $PWD/mnt fuse.ipfs-persist-mount"
+        # By our own helper, and by that of libfuse, which adds options of its own.
+        for helper in ours libfuse; do
+            mount -t fuse.ipfs-persist-mount "file:$PWD/data" mnt
+            [[ $(flags) = *nosuid,nodev* ]]
+            cp block mnt/$CID
+            umount mnt
+            mount -t fuse.ipfs-persist-mount -o ro,suid,dev,min_free_space=1MiB "file:$PWD/data" mnt 2> said
+            [[ $(flags) = ro,nosuid,nodev* ]]
+            cmp block mnt/$CID
+            ! rm -f mnt/$CID 2> said
+            grep "Read-only file system" said
+            umount mnt
+            echo "$line noauto,user,noexec,_netdev,nofail,x-systemd.automount,relatime,sync,min_free_space=1MiB 0 0" > fstab
+            mount "$PWD/mnt"
+            [[ $(flags) = rw,nosuid,nodev,noexec* ]]
+            umount "$PWD/mnt"
+            echo "$line defaults,allow_other,uid=123,umask=027 0 0" > fstab
+            mount -a
+            mount -a
+            [ "$(stat -c '%u %a' mnt/$CID)" = "123 440" ]
+            umount mnt
+            rm -f /sbin/mount.fuse.ipfs-persist-mount
+        done
+        free
+        "#,
+    );
+}
+
+/// > What `mount` asks for and cannot be done is an error that says so: options that are not known, a
+/// > directory that is not there, `remount`.
+#[test]
+fn what_cannot_be_mounted_is_said() {
+    script(
+        r#"
+        refused() { if "$@" 2> said; then exit 1; fi; grep "^hint: " said; ! mounted; }
+        refused mount -t fuse.ipfs-persist-mount -o frobnicate "file:$PWD/data" mnt
+        grep frobnicate said
+        refused mount -t fuse.ipfs-persist-mount "file:$PWD/data" "$PWD/nowhere"
+        refused mount -t fuse.ipfs-persist-mount "zip:$PWD/data" mnt
+        grep "no backend named zip" said
+        [ ! -e data ]
+        mount -f -t fuse.ipfs-persist-mount "file:$PWD/data" mnt
+        ! mounted
+        mount -t fuse.ipfs-persist-mount "file:$PWD/data" mnt
+        if mount -o remount,ro mnt 2> said; then exit 1; fi
+        grep "while it is there" said
+        [[ $(flags) = rw,* ]]
+        echo hello > mnt/still-writable
+        umount mnt
+        "#,
+    );
+}
+
+/// What is installed is removed again, and nothing that is somebody else's.
+#[test]
+fn what_was_installed_is_removed() {
+    script(
+        r#"
+        ls -l /sbin/umount.fuse.ipfs-persist-mount /usr/local/bin/ipfs-persist-mount
+        "$ROOT/scripts/install.sh" --program "$IPM"
+        rm /sbin/mount.fuse.ipfs-persist-mount
+        echo other > /sbin/mount.fuse.ipfs-persist-mount
+        if "$ROOT/scripts/install.sh" --program "$IPM" 2> said; then exit 1; fi
+        grep "is not ours" said
+        "$ROOT/scripts/install.sh" --uninstall
+        [ "$(cat /sbin/mount.fuse.ipfs-persist-mount)" = other ]
+        [ -z "$(ls /usr/local/bin)" ] && [ ! -e /sbin/umount.fuse.ipfs-persist-mount ]
+        "#,
+    );
+}
+
+/// The unit is one that systemd reads without complaint, and names what is installed.
+#[test]
+fn the_unit_for_systemd_is_sound() {
+    let bench = Bench::new("file");
+    let dest = bench.path().join("dest");
+    let output = run(Command::new(Path::new(ROOT).join("scripts/install.sh"))
+        .arg("--destdir")
+        .arg(&dest)
+        .args(["--program", env!("CARGO_BIN_EXE_ipfs-persist-mount")]));
+    assert!(output.status.success(), "{}", text(&output));
+    let unit = dest.join("usr/local/lib/systemd/system/ipfs-persist-mount@.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    assert!(unit.contains("ExecStart=/usr/local/bin/ipfs-persist-mount ${MOUNTPOINT}\n"), "{unit}");
+    assert!(unit.contains("\nType=notify\n"), "{unit}");
+    if has("systemd-analyze") {
+        // It wants to see the program.
+        let instance = bench.path().join("ipfs-persist-mount@test.service");
+        fs::write(&instance, unit.replace("/usr/local/bin/ipfs-persist-mount", "/bin/true")).unwrap();
+        let output = run(Command::new("systemd-analyze").arg("verify").arg(&instance));
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output));
+    }
+}

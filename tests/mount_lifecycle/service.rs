@@ -1,0 +1,149 @@
+//! What a service manager is told, and scripts that mount and unmount all the time.
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use super::*;
+
+/// A service manager's socket, and how a service is told of it.
+fn manager(bench: &Bench, hidden: bool) -> (UnixDatagram, String) {
+    let path = bench.path().join("notify");
+    let (socket, name) = if hidden {
+        let name = path.to_str().unwrap();
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        (UnixDatagram::bind_addr(&address).unwrap(), format!("@{name}"))
+    } else {
+        let socket = UnixDatagram::bind(&path).unwrap();
+        (socket, path.to_str().unwrap().to_owned())
+    };
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    (socket, name)
+}
+
+fn told(socket: &UnixDatagram) -> Vec<String> {
+    let mut buffer = [0; 4096];
+    let length = socket.recv(&mut buffer).unwrap();
+    String::from_utf8(buffer[..length].to_vec()).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// > A service manager (systemd's `Type=notify`) is told when the mount is ready, when it begins to end,
+/// > and why it could not start.
+#[test]
+fn a_service_manager_is_told_of_readiness_and_of_the_end() {
+    if !fuse_available() {
+        return;
+    }
+    for background in [false, true] {
+        let bench = Bench::new("file");
+        let (socket, name) = manager(&bench, background);
+        let mut command = bench.command(if background { &["--background"] } else { &[] });
+        let mut child = command.env("NOTIFY_SOCKET", name).stderr(Stdio::null()).spawn().unwrap();
+        let ready = told(&socket);
+        // It can be used now, and not some moments later.
+        assert!(is_mounted(&bench.mnt()));
+        write_new(&bench.mnt().join(cid_of(b"block")), b"block").unwrap();
+        assert_eq!(ready[0], "READY=1");
+        assert!(ready[2].starts_with("STATUS=mounted file:"), "{ready:?}");
+        let pid: u32 = ready[1].strip_prefix("MAINPID=").unwrap().parse().unwrap();
+        assert_eq!(pid == child.id(), !background, "in the background it is the other process");
+        if background {
+            assert!(wait_for(&mut child).success());
+            unmount(&bench.mnt());
+        } else {
+            assert!(run(Command::new("kill").args(["-TERM", &pid.to_string()])).status.success());
+            assert!(wait_for(&mut child).success());
+        }
+        assert_eq!(told(&socket)[0], "STOPPING=1");
+    }
+}
+
+#[test]
+fn a_service_manager_is_told_why_a_mount_could_not_start() {
+    if !fuse_available() {
+        return;
+    }
+    let bench = Bench::new("file");
+    let (socket, name) = manager(&bench, false);
+    fs::create_dir(bench.data()).unwrap();
+    fs::write(bench.data().join("other"), "of somebody else").unwrap();
+    let output = run(bench.command(&[]).env("NOTIFY_SOCKET", &name));
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output));
+    let failed = told(&socket);
+    assert_eq!(failed[0], format!("ERRNO={}", libc::EINVAL));
+    assert!(failed[1].starts_with("STATUS=") && failed[1].contains("is not a store"), "{failed:?}");
+    // A manager that is gone stops nobody.
+    drop(socket);
+    fs::remove_dir_all(bench.data()).unwrap();
+    let output = run(bench.command(&["--background"]).env("NOTIFY_SOCKET", name));
+    assert!(output.status.success(), "{}", text(&output));
+    unmount(&bench.mnt());
+}
+
+/// > When `ipfs-persist-mount unmount` returns, the store can be opened again at once.
+#[test]
+fn scripts_mount_and_unmount_all_the_time() {
+    if !fuse_available() {
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_ipfs-persist-mount");
+    let content = bytes(1, 3000);
+    for backend in durable_backends() {
+        let bench = Bench::new(backend);
+        fs::write(bench.path().join("block"), &content).unwrap();
+        let rounds = if backend == "file" { 200 } else { 25 };
+        // No sleep, and a store that is still locked is an error at once.
+        let script = format!(
+            "set -e
+            mount() {{ '{program}' --background --lock-wait 0 --backend {backend} --data-path data mnt 2>> said; }}
+            for round in $(seq {rounds}); do
+                mount; cp block mnt/{cid}; '{program}' unmount mnt
+                mount; cmp block mnt/{cid}; rm mnt/{cid}; '{program}' unmount mnt
+            done
+            [ -z \"$(ls mnt)\" ]",
+            cid = cid_of(&content)
+        );
+        sh_ok(bench.path(), &script);
+        // The kernel's own way back says nothing of the store: then a start waits for it.
+        let script = format!(
+            "set -e
+            for round in $(seq 20); do
+                '{program}' --background --backend {backend} --data-path data mnt 2>> said
+                cp block mnt/{cid}; rm mnt/{cid}; fusermount3 -u mnt
+            done",
+            cid = cid_of(&content)
+        );
+        sh_ok(bench.path(), &script);
+        assert!(!is_mounted(&bench.mnt()));
+    }
+}
+
+/// > It is detached wherever it was moved or bound to meanwhile.
+#[test]
+fn a_mount_that_was_moved_and_bound_is_detached_everywhere() {
+    if !fuse_available() || !is_root() || !common::need("unshare") {
+        return;
+    }
+    let bench = Bench::new("file");
+    let script = r#"
+        set -e
+        mkdir moved bound
+        "$IPM" --background --data-path data mnt
+        pid=$(sed -n 's/.*"pid": \([0-9]*\).*/\1/p' mnt/.ipfs-persist/status.json)
+        mount --bind mnt bound
+        mount --move mnt moved
+        mount -t tmpfs theirs mnt
+        echo theirs > mnt/file
+        [ "$(cat moved/.ipfs-persist/status.json | grep -c '"pid"')" = 1 ]
+        kill -TERM "$pid"
+        while [ -e "/proc/$pid" ]; do :; done
+        ! grep ipfs-persist-mount /proc/self/mountinfo
+        [ "$(cat mnt/file)" = theirs ]
+        "$IPM" --background --lock-wait 0 --data-path data moved
+        "$IPM" unmount moved
+    "#;
+    let output = run(Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "--", "bash", "-c", script])
+        .current_dir(bench.path())
+        .env("IPM", env!("CARGO_BIN_EXE_ipfs-persist-mount")));
+    assert!(output.status.success(), "{}", text(&output));
+}
