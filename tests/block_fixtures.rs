@@ -103,6 +103,7 @@ fn stored_blocks() -> BTreeMap<String, Vec<u8>> {
     blocks
 }
 
+/// > A store that has no note of that CID shows version 1 `raw`, as `ipfs refs local` does.
 #[test]
 fn a_blockstore_is_listed_as_kubo_lists_it() {
     let blocks = stored_blocks();

@@ -42,6 +42,8 @@ fn is_invalid(name: &str) -> bool {
     matches!(Name::parse(name.as_bytes()), Err(Error::NameInvalid { .. }))
 }
 
+/// > CIDs are read strictly: no bytes behind the digest, every number in its shortest form, no
+/// > multibase in front of version 0.
 #[test]
 fn reading_is_strict_and_says_why() {
     let table: &[(String, &str)] = &[
@@ -115,6 +117,9 @@ fn the_hash_policy_is_asked_when_a_name_is_read() {
     assert!(matches!(Name::parse(name.as_bytes()), Err(Error::HashUnknown { code: 0x1f })));
 }
 
+/// > A name was meant as a CID if it has 46 characters or more (40 after `Qm`), begins as CIDs usually
+/// > do (`Qm`, `zQm`, `zb2`, `zdj`, `zdp`, `k51`, `uAX`, `mAX`, `f01`, `F01`, or `ba` and one of `e` to
+/// > `h`, also in capitals), has only characters of its multibase, and does not read as a CID.
 #[test]
 fn names_that_are_meant_as_cids_and_are_none() {
     let cut = |text: &str, keep: usize| text[..keep].to_owned();
@@ -139,8 +144,22 @@ fn names_that_are_meant_as_cids_and_are_none() {
     ] {
         assert!(is_invalid(&name), "{name}: {:?}", Name::parse(name.as_bytes()));
     }
+    for start in [
+        "Qm", "zQm", "zb2", "zdj", "zdp", "k51", "uAX", "mAX", "f01", "F01", "bae", "baf", "bag", "bah",
+        "BAE", "BAF", "BAG", "BAH",
+    ] {
+        let least = if start == "Qm" { 40 } else { 46 };
+        let long = |length: usize| format!("{start:2<length$}");
+        assert!(Name::parse(long(least).as_bytes()).is_err(), "{}", long(least));
+        for name in [long(least - 1), format!("{}!", long(least)), format!("x{}", long(least))] {
+            assert!(is_plain(&name), "{name}: {:?}", Name::parse(name.as_bytes()));
+        }
+    }
 }
 
+/// > A name was meant as a CID if it has 46 characters or more (40 after `Qm`), begins as CIDs usually
+/// > do (`Qm`, `zQm`, `zb2`, `zdj`, `zdp`, `k51`, `uAX`, `mAX`, `f01`, `F01`, or `ba` and one of `e` to
+/// > `h`, also in capitals), has only characters of its multibase, and does not read as a CID.
 #[test]
 fn names_that_are_ordinary() {
     let long_word = "baffling".repeat(6).replace('l', "1");

@@ -46,6 +46,7 @@ fn a_digest_leaves_the_hasher_usable_and_a_clone_goes_its_own_way() {
     }
 }
 
+/// > A shorter digest than the full one is compared as a prefix.
 #[test]
 fn shorter_digests_are_prefixes() {
     let whole = sample(3000);
@@ -64,6 +65,8 @@ fn shorter_digests_are_prefixes() {
     }
 }
 
+/// > A digest has at least 20 bytes and at most what its function gives (shake-256 and blake3: 128
+/// > bytes, blake2: exactly its own size, identity: 0 to 128).
 #[test]
 fn the_lengths_that_are_allowed() {
     for function in functions() {
@@ -81,6 +84,26 @@ fn the_lengths_that_are_allowed() {
         }
     }
     assert_eq!(functions().count(), 15 + 45 + 13);
+}
+
+/// > Allowed are sha2-256, sha2-512, dbl-sha2-256, sha1, sha3 and keccak in all four sizes, shake-256,
+/// > blake2b and blake2s of at least 160 bits, blake3, and identity.
+#[test]
+fn the_functions_that_are_allowed() {
+    let named = ["sha2-256", "sha2-512", "dbl-sha2-256", "sha1", "shake-256", "blake3", "identity"];
+    let sized = |prefix: &str, bits: &[usize]| -> Vec<String> {
+        bits.iter().map(|bits| format!("{prefix}-{bits}")).collect()
+    };
+    let from_160_to = |last: usize| (160..=last).step_by(8).collect::<Vec<_>>();
+    let mut expected = named.map(String::from).to_vec();
+    expected.extend(sized("sha3", &[224, 256, 384, 512]));
+    expected.extend(sized("keccak", &[224, 256, 384, 512]));
+    expected.extend(sized("blake2b", &from_160_to(512)));
+    expected.extend(sized("blake2s", &from_160_to(256)));
+    let mut allowed: Vec<&str> = hash_names().collect();
+    expected.sort();
+    allowed.sort_unstable();
+    assert_eq!(allowed, expected);
 }
 
 #[test]

@@ -173,6 +173,7 @@ fn sigterm_unmounts_and_ends_with_success() {
     assert!(log.contains(&format!("mounted file:{}", place.path("data").display())), "{log}");
 }
 
+/// > `--lazy` detaches at once, `--timeout` waits.
 #[test]
 fn open_files_are_refused_by_name_and_waited_for() {
     let Some(place) = Place::new() else { return };

@@ -36,7 +36,7 @@ fn main() {
     common::rows::main(&[(backends(), EVERY), (backends(), df::EVERY)]);
 }
 
-/// "`.ipfs-persist/` in the root: resolvable, not listed".
+/// > `.ipfs-persist/` in the root can be opened and is not listed.
 fn it_is_resolvable_and_not_listed(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -64,7 +64,7 @@ fn it_is_resolvable_and_not_listed(backend: &'static str) {
     mount.unmount();
 }
 
-/// "Read-only (creating, renaming onto or removing it -> EPERM)."
+/// > Everything in it is made when it is opened, and read-only: EPERM.
 fn it_is_read_only(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -172,7 +172,9 @@ fn samples(metrics: &str) -> HashMap<String, u64> {
     samples
 }
 
-/// "`stats.json`, `metrics` (Prometheus text)".
+/// > `stats.json` | counters and present figures
+///
+/// > `metrics` | the counters as Prometheus text
 fn stats_and_metrics_count_the_same(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -211,7 +213,7 @@ fn stats_and_metrics_count_the_same(backend: &'static str) {
     mount.unmount();
 }
 
-/// "`status.json` (backend, path, pid, version, durability, lock, uptime)".
+/// > `status.json` | backend, data path, process, version, lock
 fn status_says_what_is_mounted(backend_name: &'static str) {
     let bench = Bench::new(backend_name);
     let row = backend(backend_name).unwrap();
@@ -246,7 +248,7 @@ fn status(mount: &Mounted) -> serde_json::Value {
     serde_json::from_slice(&fs::read(mount.path(CONTROL).join("status.json")).unwrap()).unwrap()
 }
 
-/// "They are made when opened, and are never cached stale."
+/// > Everything in it is made when it is opened, and read-only: EPERM.
 fn its_files_are_never_stale(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -267,7 +269,7 @@ fn its_files_are_never_stale(backend: &'static str) {
     mount.unmount();
 }
 
-/// "`errors` (the last 100 refusals in words: time, pid, name, errno, why, what to do [...])".
+/// > `errors` | the last 100 refusals: time, thread, operation, name, errno, what, what to do
 fn errors_say_in_words_what_was_refused(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -307,7 +309,7 @@ fn errors_say_in_words_what_was_refused(backend: &'static str) {
     mount.unmount();
 }
 
-/// "`names/` (a symbolic link for each alias, its target the CID)".
+/// > `names/` | a symbolic link for each alias, to the CID of its block
 fn names_lists_each_alias_as_a_link_to_its_cid(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();

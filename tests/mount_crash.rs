@@ -57,6 +57,7 @@ fn check(mounted: &Mounted, acknowledged: &HashMap<String, u64>) {
     }
 }
 
+/// > Never is there a part of a block under a name, nor bytes that do not hash to it.
 #[test]
 fn what_was_acknowledged_survives_kill_9_at_any_moment() {
     if !fuse_available() {
@@ -89,6 +90,8 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
     }
 }
 
+/// > After SIGKILL the mount point answers ENOTCONN, so nothing is written into the bare directory. The next
+/// > start detaches the dead mount.
 #[test]
 fn after_kill_9_nothing_leaks_into_the_bare_directory_and_the_next_start_repairs_it() {
     if !fuse_available() {

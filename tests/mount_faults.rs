@@ -34,6 +34,7 @@ fn is_well(mount: &FaultyMount, seed: u64) {
     assert_eq!(errno(fs::metadata(&path)), ENOENT);
 }
 
+/// > A panic in a request gives EIO to that request. The mount goes on.
 #[test]
 fn a_panic_is_an_error_of_its_request_alone() {
     if !available() {
@@ -153,6 +154,31 @@ fn group_commit_goes_on_after_a_panic_in_it() {
         assert_eq!(fs::read(mount.path(&content)).unwrap(), content);
         mount.finish().unwrap();
     }
+}
+
+/// > Closes that come at the same time share their sync.
+#[test]
+fn closes_at_the_same_time_share_their_sync() {
+    if !available() {
+        return;
+    }
+    let mount = FaultyMount::new();
+    let contents: Vec<Vec<u8>> = (0..8).map(|seed| bytes(seed, 2000)).collect();
+    std::thread::scope(|scope| {
+        // The first one is held in the engine meanwhile.
+        mount.faults.set(Call::Put, Some(&cid_of(&contents[0])), Fault::Hold);
+        scope.spawn(|| write_new(&mount.path(&contents[0]), &contents[0]).unwrap());
+        mount.faults.wait_until_held();
+        for content in &contents[1..] {
+            let mount = &mount;
+            scope.spawn(move || write_new(&mount.path(content), content).unwrap());
+        }
+        eventually("everybody waits", || requests(&mount, "flush") == contents.len() as u64);
+        mount.faults.clear();
+    });
+    assert_eq!(names(mount.mnt()).len(), contents.len());
+    assert_eq!(mount.count(Count::CommitBatches), 2, "the first, and all others");
+    mount.finish().unwrap();
 }
 
 #[test]
@@ -282,6 +308,8 @@ fn readers_and_new_writers_go_on_while_puts_are_slow() {
     mount.finish().unwrap();
 }
 
+/// > Unmounting, by `umount`, `fusermount3 -u` or `ipfs-persist-mount unmount`: requests finish, everything
+/// > becomes durable, the store is closed, its lock released, the process ends.
 #[test]
 fn a_close_under_way_when_the_mount_goes_is_finished_before_the_engine_is_closed() {
     if !available() {

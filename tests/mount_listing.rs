@@ -71,8 +71,9 @@ fn sorted(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-/// "Each block appears once, under the CID it was first stored with, in canonical form: `Qm...` if
-/// it was stored as v0, otherwise CIDv1 in base32 lower case."
+/// > A listing of the root shows each stored block once, and nothing else.
+/// > The name is the CID under which the block was first stored, in canonical form: `Qm...` if that was
+/// > version 0, otherwise version 1 in lower-case base32 (`b...`).
 fn each_block_appears_once_under_the_cid_it_was_first_stored_with(backend: &'static str) {
     let bench = bench(backend);
     let mount = bench.mount();
@@ -111,8 +112,7 @@ fn each_block_appears_once_under_the_cid_it_was_first_stored_with(backend: &'sta
     }
 }
 
-/// "Where the codec is not known (a flatfs made by another program) the name is CIDv1 `raw`, which
-/// is what `ipfs refs local` prints."
+/// > A store that has no note of that CID shows version 1 `raw`, as `ipfs refs local` does.
 fn a_block_of_another_program_is_listed_as_cid_v1_raw(backend: &'static str) {
     let bench = bench(backend);
     bench.mount().unmount();
@@ -132,9 +132,11 @@ fn a_block_of_another_program_is_listed_as_cid_v1_raw(backend: &'static str) {
     mount.unmount();
 }
 
-/// "One that was committed before opendir is never missing": close(2) is the commit, and an older
-/// open handle changes nothing. (The kernel's directory cache once kept such a block out of the next
-/// listing until the root's attributes expired.)
+/// close(2) is the commit, and an older open handle changes nothing. (The kernel's directory cache once
+/// kept such a block out of the next listing until the root's attributes expired.)
+///
+/// > A block that is there from `opendir` to the end is listed exactly once; one that was stored before
+/// > `opendir` is not missed.
 fn a_block_whose_close_has_returned_is_in_the_next_listing(backend: &'static str) {
     let bench = bench(backend);
     let mount = bench.mount();
@@ -173,8 +175,10 @@ fn a_block_that_is_gone_is_in_no_later_listing(backend: &'static str) {
     mount.unmount();
 }
 
-/// "A block that is there from opendir to the end is listed exactly once", in small steps as in
-/// large ones.
+/// In small steps as in large ones.
+///
+/// > A block that is there from `opendir` to the end is listed exactly once; one that was stored before
+/// > `opendir` is not missed.
 fn blocks_that_stay_are_listed_exactly_once_while_others_come_and_go(backend: &'static str) {
     let bench = bench(backend);
     let mount = bench.mount();
@@ -231,9 +235,10 @@ fn rest_behind(dir: &File, cookie: i64, buffer_bytes: usize) -> Vec<Dirent> {
     list(dir, buffer_bytes)
 }
 
-/// "The order is the backend's own, a function of the key alone: stable, resumable with a cookie",
-/// however many keys share a position (sha2-256 and its 20 byte cut do, and all lengths of
-/// shake-256).
+/// However many keys share a position (sha2-256 and its 20 byte cut do, and all lengths of shake-256).
+///
+/// > The order is the backend's own and depends on the multihash alone, so it is the same after a
+/// > remount, and a listing can be resumed at any entry.
 fn cookies_resume_at_every_entry_and_every_buffer_size(backend: &'static str) {
     let bench = bench(backend);
     let mount = bench.mount();
@@ -290,7 +295,8 @@ fn telldir_and_seekdir_resume(backend: &'static str) {
     mount.unmount();
 }
 
-/// "[The order is] the same after a remount."
+/// > The order is the backend's own and depends on the multihash alone, so it is the same after a
+/// > remount, and a listing can be resumed at any entry.
 fn the_order_is_the_same_after_a_remount(backend: &'static str) {
     let bench = bench(backend);
     let mount = bench.mount();

@@ -36,6 +36,9 @@ fn try_mount(bench: &Bench, mount_point: &Path, more: &[&str]) -> Output {
     run(command.arg("--data-path").arg(bench.data()).arg(mount_point))
 }
 
+/// > Refused at start: a mount point that is no directory, is not empty (without `--allow-non-empty`), or has
+/// > a mount of this program already; a data directory inside the mount point; a data directory that is not
+/// > empty and not ours (but for R13), or was made with another backend, or is in use.
 #[test]
 fn what_is_no_empty_directory_is_refused() {
     if !fuse_available() {
@@ -79,6 +82,9 @@ fn a_mount_point_can_be_named_by_a_symbolic_link() {
     }
 }
 
+/// > Refused at start: a mount point that is no directory, is not empty (without `--allow-non-empty`), or has
+/// > a mount of this program already; a data directory inside the mount point; a data directory that is not
+/// > empty and not ours (but for R13), or was made with another backend, or is in use.
 #[test]
 fn a_live_mount_is_refused_and_goes_on() {
     if !fuse_available() {
@@ -102,6 +108,10 @@ fn a_live_mount_is_refused_and_goes_on() {
 }
 
 /// The daemon would have to ask itself for its own files.
+///
+/// > Refused at start: a mount point that is no directory, is not empty (without `--allow-non-empty`), or has
+/// > a mount of this program already; a data directory inside the mount point; a data directory that is not
+/// > empty and not ours (but for R13), or was made with another backend, or is in use.
 #[test]
 fn store_and_mount_point_do_not_lie_in_each_other() {
     if !fuse_available() {

@@ -87,6 +87,9 @@ fn a_newer_format_is_refused_with_both_versions() {
     }
 }
 
+/// > Refused at start: a mount point that is no directory, is not empty (without `--allow-non-empty`), or has
+/// > a mount of this program already; a data directory inside the mount point; a data directory that is not
+/// > empty and not ours (but for R13), or was made with another backend, or is in use.
 #[test]
 fn the_marker_decides_which_backend_it_is() {
     for backend in durable_backends().into_iter().filter(|_| fuse_available()) {
@@ -189,6 +192,9 @@ fn a_lost_marker_is_never_taken_for_a_new_store() {
     }
 }
 
+/// > Refused at start: a mount point that is no directory, is not empty (without `--allow-non-empty`), or has
+/// > a mount of this program already; a data directory inside the mount point; a data directory that is not
+/// > empty and not ours (but for R13), or was made with another backend, or is in use.
 #[test]
 fn a_directory_of_something_else_is_refused() {
     let bench = Bench::new("file");

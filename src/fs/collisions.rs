@@ -47,6 +47,8 @@ fn served(fs: &Filesystem, ino: u64) -> (u64, Vec<u8>) {
     (size_bytes, bytes)
 }
 
+/// > Should the numbers of two blocks ever be equal, one of them gets another number while the kernel
+/// > knows both; it is never shown the bytes of the other.
 #[test]
 fn blocks_with_one_number_are_served_their_own_bytes() {
     let (fs, blocks) = colliding(20);

@@ -7,12 +7,13 @@ use ipfs_persist_mount::block::Key;
 use ipfs_persist_mount::datastore::Sync;
 
 use super::Case;
-use super::blocks::{blocks, mixed, sized};
+use super::blocks::{DAG_CBOR_V1, blocks, mixed, restored, sized, time};
 use super::store::Store;
 
 pub const CASES: &[Case] = &[
     Case::every("an_empty_store_lists_nothing", an_empty_store_lists_nothing),
     Case::every("pages_of_any_length_give_one_order", pages_of_any_length_give_one_order),
+    Case::every("the_order_is_that_of_the_keys_alone", the_order_is_that_of_the_keys_alone),
     Case::every("list_resumes_anywhere", list_resumes_anywhere),
     Case::every("keys_that_share_a_position_come_together", keys_that_share_a_position_come_together),
     Case::every("listing_and_stat_read_no_values", listing_and_stat_read_no_values),
@@ -40,7 +41,32 @@ fn pages_of_any_length_give_one_order(store: Store) {
     }
 }
 
+/// Stored in another order, at another time, under other CIDs and beside others, they come as before.
+///
+/// > The order is the backend's own and depends on the multihash alone, so it is the same after a
+/// > remount, and a listing can be resumed at any entry.
+fn the_order_is_that_of_the_keys_alone(store: Store) {
+    let stored = mixed(60);
+    store.put(&stored, Sync::Later).unwrap();
+    let keys = store.keys(usize::MAX);
+    let positions: Vec<u64> = keys.iter().map(|key| store.position(key)).collect();
+    assert!(positions.is_sorted());
+    assert_eq!(store.remove(&keys, Sync::Now).unwrap(), keys.len() as u64);
+    assert_eq!(store.keys(usize::MAX), []);
+    store.put(&blocks(0..100), Sync::Later).unwrap();
+    for (number, block) in (0..).zip(stored.iter().rev()) {
+        store.put(&[restored(block, DAG_CBOR_V1, time(number))], Sync::Later).unwrap();
+    }
+    let mut again = store.keys(usize::MAX);
+    again.retain(|key| keys.contains(key));
+    assert_eq!(again, keys);
+    assert_eq!(keys.iter().map(|key| store.position(key)).collect::<Vec<_>>(), positions);
+}
+
 /// At each key, at positions that no key has, and at positions whose keys are gone.
+///
+/// > The order is the backend's own and depends on the multihash alone, so it is the same after a
+/// > remount, and a listing can be resumed at any entry.
 fn list_resumes_anywhere(store: Store) {
     let stored = blocks(0..200);
     store.put(&stored, Sync::Later).unwrap();
@@ -93,6 +119,8 @@ fn keys_that_share_a_position_come_together(store: Store) {
 }
 
 /// What an engine reads is counted by the kernel: 16 MiB of blocks must not pass by.
+///
+/// > A listing does not hold all names in memory and reads no block.
 fn listing_and_stat_read_no_values(store: Store) {
     let stored = (0..64).map(|number| sized(256 << 10, number)).collect::<Vec<_>>();
     store.put(&stored, Sync::Now).unwrap();
@@ -112,6 +140,8 @@ fn bytes_read() -> u64 {
     io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
 }
 
+/// > The order is the backend's own and depends on the multihash alone, so it is the same after a
+/// > remount, and a listing can be resumed at any entry.
 fn the_order_is_the_same_after_reopening(store: Store) {
     store.put(&mixed(50), Sync::Later).unwrap();
     let keys = store.keys(33);

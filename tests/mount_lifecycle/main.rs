@@ -141,6 +141,11 @@ fn unmount(mnt: &Path) {
     assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
 }
 
+/// > unmount, SIGTERM, SIGINT | everything is durable, the store closed, its lock free | everything is
+/// > written, the store closed, its lock free | everything is lost
+///
+/// > Unmounting, by `umount`, `fusermount3 -u` or `ipfs-persist-mount unmount`: requests finish, everything
+/// > becomes durable, the store is closed, its lock released, the process ends.
 #[test]
 fn whatever_way_a_mount_ends_everything_is_there_again() {
     if !fuse_available() {
@@ -183,6 +188,8 @@ fn a_store_can_be_mounted_again_the_moment_unmount_returns() {
     }
 }
 
+/// > unmount, SIGTERM, SIGINT | everything is durable, the store closed, its lock free | everything is
+/// > written, the store closed, its lock free | everything is lost
 #[test]
 fn memory_forgets_everything_and_says_so_before() {
     if !fuse_available() {
@@ -209,6 +216,7 @@ fn memory_forgets_everything_and_says_so_before() {
     assert_eq!(sh_ok(bench.path(), "find data -printf '%p %T@ %C@ %s\\n'"), tree);
 }
 
+/// > SIGTERM, SIGINT and SIGHUP detach at once, so that nothing new can be opened.
 #[test]
 fn after_sigterm_open_files_are_served_and_new_ones_are_not() {
     if !fuse_available() {
@@ -254,6 +262,8 @@ fn after_sigterm_open_files_are_served_and_new_ones_are_not() {
     }
 }
 
+/// > Open files are served for up to `--stop-timeout`; a second signal ends that. The exit code is 0. Bytes
+/// > that were not closed are lost, and the log says so.
 #[test]
 fn after_the_stop_timeout_the_store_is_closed_and_what_was_not_closed_is_lost_and_said() {
     if !fuse_available() {
@@ -287,6 +297,7 @@ fn wait_with_log(mounted: Mounted) -> String {
     fs::read_to_string(log).unwrap()
 }
 
+/// > Open files are served for up to `--stop-timeout`; a second signal ends that. The exit code is 0.
 #[test]
 fn a_second_signal_ends_the_wait_for_open_files() {
     if !fuse_available() {

@@ -2,6 +2,8 @@
 
 use super::*;
 
+/// > With files open, `umount` and `ipfs-persist-mount unmount` refuse, and the latter names the processes.
+/// > `--lazy` detaches at once, `--timeout` waits.
 #[test]
 fn nobody_unmounts_open_files_and_unmount_names_who_has_them() {
     if !fuse_available() {
@@ -36,6 +38,9 @@ fn nobody_unmounts_open_files_and_unmount_names_who_has_them() {
     assert_eq!(mounted.wait().code(), Some(0));
 }
 
+/// > Refused at start: a mount point that is no directory, is not empty (without `--allow-non-empty`), or has
+/// > a mount of this program already; a data directory inside the mount point; a data directory that is not
+/// > empty and not ours (but for R13), or was made with another backend, or is in use.
 #[test]
 fn a_store_in_use_is_refused_however_its_path_is_spelled() {
     if !fuse_available() {
@@ -95,6 +100,7 @@ pub fn has_open(process: &Child, path: &Path) -> bool {
     })
 }
 
+/// > The mount is ready when the store is open, its lock is held, and the kernel has agreed on the protocol.
 #[test]
 fn a_mount_in_the_background_is_usable_when_the_command_returns() {
     if !fuse_available() {
@@ -117,6 +123,7 @@ fn a_mount_in_the_background_is_usable_when_the_command_returns() {
     }
 }
 
+/// > `--background` returns then with 0, or with the error and its exit code.
 #[test]
 fn a_mount_in_the_background_that_fails_says_why_with_its_own_exit_code() {
     if !fuse_available() {
@@ -143,6 +150,7 @@ fn a_mount_in_the_background_that_fails_says_why_with_its_own_exit_code() {
     unmount(&bench.mnt());
 }
 
+/// > Only a mount of its own is ever detached by this program.
 #[test]
 fn a_mount_of_somebody_else_at_the_same_place_is_left_alone() {
     if !fuse_available() {

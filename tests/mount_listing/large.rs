@@ -61,7 +61,7 @@ fn resident_kib(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// "A listing never holds all names in memory and never reads block bytes."
+/// > A listing does not hold all names in memory and reads no block.
 fn a_listing_of_20000_blocks_is_whole_and_bounded(backend: &'static str) {
     const COUNT: u64 = 20_000;
     let bench = bench(backend);

@@ -124,7 +124,9 @@ fn every_sentence_of_the_rules_is_quoted_by_a_test() {
         path: path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(),
         text: read(path),
     };
-    let sources: Vec<Source> = files.iter().map(source).collect();
+    // The checker's own tests quote sentences of documents that they make up.
+    let sources: Vec<Source> =
+        files.iter().map(source).filter(|source| !source.path.starts_with("tests/semantics/")).collect();
     let manifest = read(&root.join("Cargo.toml"));
     let found = offences(&read(&root.join("docs/SEMANTICS.md")), &sources, &without_harness(&manifest));
     assert!(
