@@ -146,8 +146,10 @@ impl Reviving {
     fn read<T>(&self, call: impl Fn(&dyn Datastore) -> Result<T>) -> Result<T> {
         match self.call(&call) {
             Err(error) if matches!(error, Error::EngineFailed { .. }) || self.engine.read().is_none() => {
-                self.revive_with_ballast()?;
-                self.call(&call)
+                // What can be opened for reading only, now or by somebody else before, serves all the same.
+                let revived = self.revive_with_ballast();
+                let again = self.call(&call);
+                if again.is_err() { revived.and(again) } else { again }
             }
             other => other,
         }

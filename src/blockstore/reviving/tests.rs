@@ -229,6 +229,22 @@ fn what_cannot_be_opened_for_writing_is_read() {
     assert_eq!(rig.remove(&block(1)).unwrap(), 1);
 }
 
+/// Regression: whoever read first, when an engine that nobody could open could at least be read again,
+/// got the error of opening it for writing.
+#[test]
+fn a_reader_that_opens_the_engine_again_is_served_by_one_for_reading() {
+    let rig = Rig::new();
+    rig.put(&block(1)).unwrap();
+    rig.disk.cannot_open.store(true, Ordering::Relaxed);
+    rig.fail_next(Fault::Errno(EIO));
+    rig.put(&block(2)).unwrap_err();
+    assert_eq!(rig.store.get(block(1).key()).unwrap_err().errno(), EIO);
+    std::thread::sleep(BACK_OFF);
+    rig.disk.can_be_read.store(true, Ordering::Relaxed);
+    assert!(rig.store.get(block(1).key()).unwrap().is_some());
+    assert_eq!(rig.put(&block(3)).unwrap_err().errno(), EIO);
+}
+
 #[test]
 fn a_panic_is_a_failure_too() {
     let rig = Rig::new();
