@@ -27,7 +27,7 @@ Called with two places (SOURCE MOUNTPOINT -o ...) it is a mount helper for fstab
 BACKEND:PATH or a path, and it goes to the background.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 store in use, 4 store damaged or of another
-format, 5 mount failed, 6 no space, 8 not mounted or busy.";
+format, 5 mount failed, 6 no space, 8 not mounted, busy or dead.";
 
 /// The whole command line.
 #[derive(Debug, Parser)]

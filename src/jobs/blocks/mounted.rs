@@ -31,8 +31,8 @@ const NAMES_DIR: &str = ".ipfs-persist/names";
 /// How long the daemon may take to describe itself before it is taken to hang.
 const STATUS_WAIT: Duration = Duration::from_secs(5);
 
-/// How many files are written at once, so that the mount can group their syncs.
-const WRITERS: usize = 8;
+/// How many files are written at once, so that the mount can group their syncs: as many as it lets wait.
+const WRITERS: usize = 32;
 
 /// What the mount says of itself, as far as it matters here.
 #[derive(Debug, Clone, Deserialize)]
@@ -191,7 +191,13 @@ impl Blocks for Mounted {
                 });
             }
         });
-        answers.into_iter().map(Mutex::into_inner).collect()
+        let answers = answers.into_iter().map(Mutex::into_inner).zip(&blocks);
+        // Where unfinished writes may hold little memory, one at a time still finds room.
+        let alone = |(answer, block): (Result<()>, &Block)| match answer {
+            Err(error) if error.errno() == ENOMEM => self.put_one(block),
+            answer => answer,
+        };
+        answers.map(alone).collect()
     }
 
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>> {
