@@ -48,7 +48,18 @@ fn rows(lines: &[&str]) -> Vec<Vec<String>> {
 
 /// What `--help` says of the program and of each of its commands.
 fn helps() -> Vec<String> {
-    let commands: [&[&str]; 5] = [&[], &["unmount"], &["demo"], &["backends"], &["cid"]];
+    let commands: [&[&str]; 10] = [
+        &[],
+        &["unmount"],
+        &["demo"],
+        &["backends"],
+        &["cid"],
+        &["put"],
+        &["get"],
+        &["ls"],
+        &["rm"],
+        &["stat"],
+    ];
     let help = |command: &&[&str]| {
         let output = common::run(common::program().args(*command).arg("--help"));
         assert!(output.status.success(), "{}", common::text(&output));

@@ -53,11 +53,11 @@ pub struct GroupCommit {
 }
 
 impl GroupCommit {
-    /// Enqueues a block. If nobody leads, the calling thread leads until the queue is empty and
+    /// Enqueues blocks. If nobody leads, the calling thread leads until the queue is empty and
     /// hands each batch to `write`, which must answer every block in it.
-    pub fn submit(&self, pending: Pending, write: impl Fn(Vec<Pending>)) {
+    pub fn submit(&self, pending: impl IntoIterator<Item = Pending>, write: impl Fn(Vec<Pending>)) {
         let mut queue = self.queue.lock();
-        queue.waiting.push_back(pending);
+        queue.waiting.extend(pending);
         if queue.led {
             return;
         }

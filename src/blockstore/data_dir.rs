@@ -75,20 +75,38 @@ pub struct Parts {
 
 /// Opens what `options` name: the marker decides, a flag that disagrees is an error.
 pub fn open(options: &StoreOptions) -> Result<Opened> {
-    let row = match (options.backend, &options.data_path) {
-        (Some(row), _) => row,
-        (None, Some(path)) => row_of(path)?,
-        (None, None) => backend(BACKEND_DEFAULT)?,
-    };
+    let row = backend_of(options)?;
     row.require_built_in()?;
-    let Some(default_path) = row.default_path else {
+    let Some(path) = path_of(row, options) else {
         return open_without_directory(row, options);
     };
-    let path = options.data_path.clone().unwrap_or_else(|| PathBuf::from(default_path));
     match in_place::find(row, &path, options.backend.is_some())? {
         Some(found) => in_place::open(row, found, options),
         None => open_directory(row, &path, options),
     }
+}
+
+/// The backend that [`open`] would take, by a look at the data directory.
+pub fn backend_of(options: &StoreOptions) -> Result<&'static Backend> {
+    match (options.backend, &options.data_path) {
+        (Some(row), _) => Ok(row),
+        (None, Some(path)) => row_of(path),
+        (None, None) => backend(BACKEND_DEFAULT),
+    }
+}
+
+/// Who holds the store that `options` name, as far as its lock file says; whether that is still so
+/// is not asked.
+pub fn holder_of(options: &StoreOptions) -> Result<Option<Holder>> {
+    let row = backend_of(options)?;
+    let Some(path) = path_of(row, options) else { return Ok(None) };
+    let beside = in_place::find(row, &path, options.backend.is_some())?.map_or(path, |found| found.beside);
+    Holder::read(&beside.join(LOCK_NAME))
+}
+
+fn path_of(row: &Backend, options: &StoreOptions) -> Option<PathBuf> {
+    let default_path = row.default_path?;
+    Some(options.data_path.clone().unwrap_or_else(|| PathBuf::from(default_path)))
 }
 
 /// The backend of a directory that was given without one.
@@ -127,7 +145,7 @@ fn open_directory(row: &'static Backend, path: &Path, options: &StoreOptions) ->
         Ok(found) if !found.is_dir() => return Err(refuse_file(path)),
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            if options.read_only {
+            if options.read_only || options.existing {
                 return Err(Error::StoreMissing { path: path.to_owned() });
             }
             create_dir_all_private(path)?;
@@ -135,7 +153,9 @@ fn open_directory(row: &'static Backend, path: &Path, options: &StoreOptions) ->
         Err(error) => return Err(Error::io_at("open", path, error)),
     }
     let path = path.canonicalize().map_err(|e| Error::io_at("resolve", path, e))?;
-    look(row, &path)?;
+    if look(row, &path)?.is_none() && options.existing {
+        return Err(Error::StoreMissing { path });
+    }
     let parts = Parts { beside: path.clone(), path, foreign: false };
     let lock = match our_lock(row, &parts, options, options.lock_wait) {
         Err(Error::Io { context, source }) if options.read_only && is_unwritable(&source) => {
@@ -150,7 +170,9 @@ fn open_directory(row: &'static Backend, path: &Path, options: &StoreOptions) ->
     // Once more under the lock: another process may have made the store meanwhile.
     let marker = match look(row, &parts.path)? {
         Some(marker) => marker,
-        None if options.read_only => return Err(Error::StoreMissing { path: parts.path }),
+        None if options.read_only || options.existing => {
+            return Err(Error::StoreMissing { path: parts.path });
+        }
         None => {
             let marker = Marker::new(row.name)?;
             marker.write(&parts.beside)?;

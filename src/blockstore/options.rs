@@ -26,6 +26,8 @@ pub struct StoreOptions {
     pub data_path: Option<PathBuf>,
     /// Never change anything in the store.
     pub read_only: bool,
+    /// Open a store that is there, and never make one.
+    pub existing: bool,
     /// Free bytes that new blocks must leave on the file system of the data directory.
     pub min_free_space_bytes: u64,
     /// Most bytes of blocks in the memory backend.
@@ -44,6 +46,7 @@ impl Default for StoreOptions {
             backend: None,
             data_path: None,
             read_only: false,
+            existing: false,
             min_free_space_bytes: 100 << 20,
             memory_limit_bytes: 1 << 30,
             lock_wait: Duration::from_secs(10),

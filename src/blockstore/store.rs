@@ -20,7 +20,7 @@ use super::syncer::Syncer;
 use super::verified_keys::VerifiedKeys;
 use super::{StoreOptions, VerifyReads};
 use crate::block::{Block, Key, Meta};
-use crate::datastore::{Backend, Datastore, ListedKey, MetaChange, Position, Sync};
+use crate::datastore::{Backend, Datastore, ListedKey, MetaChange, Position, Sync, Usage};
 use crate::metrics::{Count, Metrics};
 use crate::sys::Space;
 use crate::{Error, Result};
@@ -156,7 +156,11 @@ impl Blockstore {
     /// Stores a block and tells `done` once it is as durable as the mount promises. The calling
     /// thread may lead a batch, so `done` may run on it or on another.
     pub fn submit(&self, block: Block, done: Done) {
-        self.engine.commits.submit(Pending { block, done }, |batch| self.engine.write_batch(batch));
+        self.submit_all(std::iter::once(Pending { block, done }));
+    }
+
+    fn submit_all(&self, pending: impl IntoIterator<Item = Pending>) {
+        self.engine.commits.submit(pending, |batch| self.engine.write_batch(batch));
         // Not for the blocks' sake: the engine notes what it takes on the disk.
         if self.info.backend.file_per_block {
             self.syncer.wake();
@@ -173,9 +177,29 @@ impl Blockstore {
                 let _ = sender.send(result);
             }),
         );
-        receiver
-            .recv()
-            .map_err(|_| Error::Internal { what: "a write was dropped without an answer".into() })?
+        receiver.recv().map_err(|_| unanswered())?
+    }
+
+    /// Stores blocks together, with one sync for many of them, and waits for all. The answers are in
+    /// the order of the blocks.
+    pub fn put_all(&self, blocks: Vec<Block>) -> Vec<Result<Stored>> {
+        let count = blocks.len();
+        let (sender, receiver) = mpsc::channel();
+        self.submit_all(blocks.into_iter().enumerate().map(|(index, block)| {
+            let sender = sender.clone();
+            // The receiver waits below and cannot have gone.
+            let done = move |result| drop(sender.send((index, result)));
+            Pending { block, done: Box::new(done) }
+        }));
+        drop(sender);
+        let mut answers: Vec<Result<Stored>> =
+            std::iter::repeat_with(|| Err(unanswered())).take(count).collect();
+        for (index, answer) in receiver {
+            if let Some(place) = answers.get_mut(index) {
+                *place = answer;
+            }
+        }
+        answers
     }
 
     /// Removes a block; `false` if it was not there. Open handles keep reading it. The removal is
@@ -233,6 +257,11 @@ impl Blockstore {
         }
     }
 
+    /// Free space that new blocks must leave; `None` without a data directory.
+    pub fn min_free_space_bytes(&self) -> Option<u64> {
+        self.reserve.as_ref().map(|reserve| reserve.min_free_bytes)
+    }
+
     /// What `df` is to show.
     pub fn space(&self) -> Result<Space> {
         if let Some(reserve) = &self.reserve {
@@ -250,6 +279,11 @@ impl Blockstore {
             free_inodes,
             block_bytes: 4096,
         })
+    }
+
+    /// What the store holds and takes, cheaply.
+    pub fn usage(&self) -> Result<Usage> {
+        self.engine.datastore.usage()
     }
 
     /// Makes everything durable that was acknowledged before the call, deletions included.
@@ -273,4 +307,8 @@ impl Blockstore {
         }
         closed
     }
+}
+
+fn unanswered() -> Error {
+    Error::Internal { what: "a write was dropped without an answer".into() }
 }

@@ -3,14 +3,16 @@
 //! Invariant: every path in here is absolute, since a daemon leaves the directory it was started
 //! in.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::args::{CidArgs, DemoArgs, MountArgs, StoreArgs, VerifyWhen};
+use super::args::{CidArgs, DemoArgs, MountArgs, PutArgs, StoreArgs, VerifyWhen, WhereArgs};
 use super::mount_options;
-use crate::block::CidOptions;
+use crate::block::{Cid, CidOptions};
 use crate::blockstore::{StoreInfo, StoreOptions, VerifyReads};
 use crate::datastore::{self, BACKEND_DEFAULT, BACKENDS, Backend};
 use crate::fs::FsOptions;
+use crate::jobs::blocks::{Place, put};
 use crate::jobs::demo;
 use crate::mount::ServeOptions;
 use crate::sys;
@@ -152,6 +154,53 @@ impl CidArgs {
     /// The CID that the files get.
     pub(super) fn cid_options(&self) -> Result<CidOptions> {
         CidOptions::from_names(self.cid_version.as_deref(), self.codec.as_deref(), self.hash.as_deref())
+    }
+}
+
+/// Where the blocks are that a command works on.
+pub(super) fn place(args: &WhereArgs) -> Result<Place> {
+    if let Some(mount) = &args.mount {
+        return Ok(Place::Mount(absolute(mount)?));
+    }
+    let backend = args.backend.as_deref().map(datastore::backend).transpose()?;
+    let data_path = match (&args.data_path, default_path(backend)?) {
+        (Some(given), _) => Some(absolute(given)?),
+        (None, default) => default.map(|path| absolute(Path::new(path))).transpose()?,
+    };
+    Ok(Place::Store(StoreOptions {
+        backend,
+        data_path,
+        lock_wait: args.lock_wait,
+        ..StoreOptions::default()
+    }))
+}
+
+/// What `put` is to store.
+pub(super) fn put_request(args: &PutArgs) -> Result<put::Request> {
+    let names = (args.cid_version.as_deref(), args.codec.as_deref(), args.hash.as_deref());
+    let cid_options = CidOptions::from_names(names.0, names.1, names.2)?;
+    if args.cid.is_some() && args.files.len() > 1 {
+        return Err(Error::Usage {
+            what: "--as takes a single file".to_owned(),
+            hint: "store the others without it, or one by one".to_owned(),
+        });
+    }
+    let mut place = place(&args.place)?;
+    if let Place::Store(options) = &mut place {
+        options.min_free_space_bytes = args.min_free_space;
+    }
+    let cid = args.cid.as_deref().map(cid).transpose()?;
+    Ok(put::Request { place, cid_options, cid, block_bytes_max: args.max_block_size })
+}
+
+/// The CID that was typed, in any spelling.
+pub(super) fn cid(text: &OsStr) -> Result<Cid> {
+    match text.to_str() {
+        Some(text) => Cid::parse(text),
+        None => Err(Error::NameInvalid {
+            name: text.to_string_lossy().into_owned(),
+            why: "it is not even text".to_owned(),
+        }),
     }
 }
 

@@ -7,11 +7,13 @@ mod args;
 mod commands;
 mod config;
 mod helper;
+mod lines;
 mod log;
 mod mount_options;
 mod output;
 mod parse;
 mod values;
+mod watcher;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -40,5 +42,10 @@ fn dispatch(args: Args) -> Result<ExitCode> {
         Some(Command::Demo(args)) => commands::demo::run(&args, quiet),
         Some(Command::Backends(args)) => commands::backends::run(&args),
         Some(Command::Cid(args)) => commands::cid::run(&args),
+        Some(Command::Put(args)) => commands::put::run(&args),
+        Some(Command::Get(args)) => commands::get::run(&args),
+        Some(Command::Ls(args)) => commands::ls::run(&args),
+        Some(Command::Rm(args)) => commands::rm::run(&args),
+        Some(Command::Stat(args)) => commands::stat::run(&args),
     }
 }

@@ -143,7 +143,7 @@ mod tests {
                 let plain = long.replace('-', "_").to_uppercase();
                 let expected = match (command.get_name(), long) {
                     (_, "backend" | "data-path") => plain,
-                    ("cid", "codec" | "hash") => format!("IPFS_PERSIST_MOUNT_CID_{plain}"),
+                    ("cid" | "put", "codec" | "hash") => format!("IPFS_PERSIST_MOUNT_CID_{plain}"),
                     _ => format!("IPFS_PERSIST_MOUNT_{plain}"),
                 };
                 let name = arg.get_env().map(|name| name.to_string_lossy().into_owned());

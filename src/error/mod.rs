@@ -173,6 +173,9 @@ pub enum Error {
     /// Nothing of ours is mounted there.
     #[error("{} is not a mount of ipfs-persist-mount", path.display())]
     NotMounted { path: PathBuf },
+    /// Nobody serves the mount any more, or not in time.
+    #[error("the mount at {} does not answer", path.display())]
+    MountDead { path: PathBuf },
     /// The mount has open files.
     #[error("{} is in use by {holders}", path.display())]
     MountBusy { path: PathBuf, holders: String },

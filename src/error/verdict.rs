@@ -25,14 +25,14 @@ const NAME_BY_CID: &str = "name the file by the CID of its bytes: `ipfs-persist-
 const NOT_STRICT: &str =
     "name the file by its CID (`ipfs-persist-mount cid FILE` prints it), or mount without --strict";
 const HEAL: &str = "write the right bytes to this CID once more: that heals the stored copy";
-const SMALLER: &str = "split the data into smaller blocks, or mount with a larger --max-block-size";
+const SMALLER: &str = "split the data into smaller blocks, or allow larger ones with --max-block-size";
 const FREE_SPACE: &str = "free some space on that file system, or lower --min-free-space";
 const MORE_SPACE: &str = "free some space on that file system";
 const FREE_INODES: &str = "delete files on that file system: it is out of inodes";
 const FREE_MEMORY: &str = "delete blocks, or mount with a larger --memory-limit";
 const LESS_STAGING: &str = "close some of the files being written, or mount with a larger --max-staging";
 const FEWER_NAMES: &str = "remove names that are no longer needed, or write blocks under their CIDs";
-const LIST: &str = "list the mount to see what is stored";
+const LIST: &str = "list the mount, or use `ipfs-persist-mount ls`, to see what is stored";
 const LIST_ATTRIBUTES: &str = "`getfattr -m - FILE` lists those that the file has";
 const REMOVE_FIRST: &str = "remove the existing file first";
 const OPEN_AGAIN: &str = "open the file again";
@@ -55,6 +55,7 @@ const CHECK_DISK: &str = "check the disk (`dmesg` may say more); if it goes on, 
 const FUSE_MODULE: &str =
     "load the kernel module (`modprobe fuse`); in a container, pass `--device /dev/fuse --cap-add SYS_ADMIN`";
 const FIND_MOUNTS: &str = "`findmnt -t fuse.ipfs-persist-mount` lists what is mounted";
+const MOUNT_AGAIN: &str = "unmount it (`ipfs-persist-mount unmount MOUNTPOINT`) and mount it again";
 const CLOSE_FILES: &str = "close those files or end those programs, then unmount again";
 const START_AGAIN: &str = "start the command again to do the whole work";
 const REPORT: &str = "this is a bug in ipfs-persist-mount: please report it with the log";
@@ -128,6 +129,7 @@ impl Error {
             Error::FuseDevice { .. } => row(ENODEV, Mount, FUSE_MODULE),
             Error::MountFailed { hint, .. } => row(EIO, Mount, hint),
             Error::NotMounted { .. } => row(EINVAL, NotMounted, FIND_MOUNTS),
+            Error::MountDead { .. } => row(ENOTCONN, NotMounted, MOUNT_AGAIN),
             Error::MountBusy { .. } => row(EBUSY, NotMounted, CLOSE_FILES),
             Error::Stopped { .. } => row(EINTR, Failure, START_AGAIN),
             Error::Internal { .. } => row(EIO, Failure, REPORT),

@@ -131,6 +131,8 @@ impl Shared {
             "store_id": info.store_id,
             "locked": info.locked,
             "read_only": self.options.read_only,
+            "disk_bytes": self.store.usage().ok().map(|usage| usage.disk_bytes),
+            "min_free_space_bytes": self.store.min_free_space_bytes(),
             "max_block_size_bytes": self.options.block_bytes_max,
             "uptime_secs": uptime.as_secs(),
         })

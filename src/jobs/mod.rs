@@ -3,6 +3,7 @@
 //! Invariant: a job prints nothing and knows no command line. It takes a request, tells a
 //! [`Progress`] how far it has come, and returns a summary.
 
+pub mod blocks;
 pub mod demo;
 mod progress;
 

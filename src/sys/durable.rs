@@ -3,8 +3,10 @@
 //! Invariant: under a path that [`write_file`] writes there is always the whole old content or the
 //! whole new one, and after it has returned the new one stays.
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,14 +19,28 @@ use crate::{Error, Result};
 /// How many names for the temporary file are tried before giving up.
 const TEMP_NAMES_MAX: u32 = 100;
 
+/// How much of the name goes into that of the temporary file.
+const TEMP_STEM_BYTES_MAX: usize = 200;
+
 /// Replaces the file at `path` with `bytes` and exactly `mode`, whatever the umask, and waits
 /// until both are on the disk. A crash may leave a file `.NAME.PID-N.tmp` beside it.
 pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    replace(path, bytes, mode, File::sync_all)?;
+    sync_dir(parent_of(path))
+}
+
+/// Replaces the file at `path` with `bytes` and exactly `mode`, without waiting for the disk: others see
+/// the whole old file or the whole new one.
+pub fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    replace(path, bytes, mode, |_| Ok(()))
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32, finish: impl FnOnce(&File) -> io::Result<()>) -> Result<()> {
     let (mut file, temp) = create_beside(path)?;
     let written = file
         .set_permissions(Permissions::from_mode(mode))
         .and_then(|()| file.write_all(bytes))
-        .and_then(|()| file.sync_all())
+        .and_then(|()| finish(&file))
         .map_err(|source| Error::io_at("write", &temp, source))
         .and_then(|()| {
             std::fs::rename(&temp, path).map_err(|source| Error::io_at("rename to", path, source))
@@ -35,7 +51,7 @@ pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         }
         return Err(error);
     }
-    sync_dir(parent_of(path))
+    Ok(())
 }
 
 /// Makes the entries of a directory durable: names created in it, renamed into it or removed.
@@ -118,7 +134,9 @@ fn create_beside(path: &Path) -> Result<(File, PathBuf)> {
     let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
     for _ in 0..TEMP_NAMES_MAX {
         let mut temp_name = std::ffi::OsString::from(".");
-        temp_name.push(name);
+        // Some names leave no room for an ending.
+        let stem = name.as_bytes().get(..TEMP_STEM_BYTES_MAX).unwrap_or(name.as_bytes());
+        temp_name.push(OsStr::from_bytes(stem));
         temp_name.push(format!(".{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         let temp = path.with_file_name(temp_name);
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp) {

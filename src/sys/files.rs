@@ -191,6 +191,11 @@ pub fn start_writeback(file: &File) {
     let _hint = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
+/// Closes a file and says what close(2) said, which dropping it does not.
+pub fn close(file: File) -> io::Result<()> {
+    Ok(nix::unistd::close(file)?)
+}
+
 /// The first bytes of a regular file, at most `bytes_max`; `None` if there is no such file, or it is of
 /// another kind. Waits for nobody: pipes and devices are not opened, whatever leads to them.
 pub fn read_head(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {

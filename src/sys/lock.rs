@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::files::read_head;
 use super::process;
 use crate::{Error, Result};
 
@@ -20,7 +21,7 @@ use crate::{Error, Result};
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Most bytes of a description that are read; a longer one is not ours.
-const DESCRIPTION_BYTES_MAX: u64 = 64 << 10;
+const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
 
 /// Who holds a store, as written in its lock file.
 ///
@@ -57,6 +58,22 @@ impl Holder {
             backend: backend.to_owned(),
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         }
+    }
+
+    /// Reads the description in a lock file; `None` where there is no such file, or none that can be
+    /// read in it.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        match read_head(path, DESCRIPTION_BYTES_MAX) {
+            Ok(text) => Ok(text.and_then(|text| serde_json::from_slice(&text).ok())),
+            // Whoever may not look at the lock may not take it either, and is told so then.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+            Err(source) => Err(Error::io_at("read", path, source)),
+        }
+    }
+
+    /// Whether the process that this describes runs on this machine, and can be seen from here.
+    pub fn is_here(&self) -> bool {
+        self.boot_id == process::boot_id() && process::start_time(self.pid) == Some(self.start_time)
     }
 
     /// Whether the process that this describes is known to be gone. `false` where that cannot be
@@ -210,7 +227,7 @@ fn is_out_of_space(error: &io::Error) -> bool {
 /// Who holds the lock on `file`, as far as its description says.
 fn describe_holder(file: File) -> String {
     let mut text = String::new();
-    let read = file.take(DESCRIPTION_BYTES_MAX).read_to_string(&mut text);
+    let read = file.take(DESCRIPTION_BYTES_MAX as u64).read_to_string(&mut text);
     if read.is_ok() && text.trim().is_empty() {
         return "another process, which has not described itself (it only reads, or is starting or stopping)"
             .to_owned();

@@ -20,7 +20,10 @@ mod signals;
 mod space;
 
 pub use daemon::{Forked, Report, Starting, daemonize};
-pub use durable::{allocate_file, create_dir_all_private, sync_dir, sync_file_system, write_file};
+pub use durable::{
+    allocate_file, create_dir_all_private, replace_file, sync_dir, sync_file_system, write_file,
+};
+pub use files::close;
 pub use holders::{Process, fuse_server, holders_of};
 pub use lock::{FileLock, Holder};
 pub use mount_table::{FS_SUBTYPE, FS_TYPE, MountEntry, file_system_of, find, mounts_of, resolve};

@@ -106,9 +106,9 @@ pub fn raise_nofile_limit() -> Result<u64> {
     Ok(hard)
 }
 
-/// Sets the mode bits that new files of this process never get.
-pub fn set_umask(mask: u32) {
-    umask(Mode::from_bits_truncate(mask));
+/// Sets the mode bits that new files of this process never get, and returns those of before.
+pub fn set_umask(mask: u32) -> u32 {
+    umask(Mode::from_bits_truncate(mask)).bits()
 }
 
 /// The user and group that this process acts as.

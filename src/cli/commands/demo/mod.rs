@@ -1,7 +1,6 @@
 //! `demo`: every backend in turn, or one of them, with what it did and how long that took.
 
 mod report;
-mod watcher;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,11 +9,11 @@ use std::process::ExitCode;
 use crate::cli::args::DemoArgs;
 use crate::cli::config::{DemoConfig, UMASK};
 use crate::cli::output;
+use crate::cli::watcher::Watcher;
 use crate::jobs::demo;
 use crate::sys;
 use crate::{Error, Result};
 use report::Outcome;
-use watcher::Watcher;
 
 /// Tries the backends and prints what became of them. One that fails does not keep the others from
 /// being tried; the exit code is that of the first failure.

@@ -1,4 +1,4 @@
-//! Whoever waits for a demo: a line on the terminal that says how far it is, and the signals that
+//! Whoever waits for a job: a line on the terminal that says how far it is, and the signals that
 //! end it.
 
 use std::io::{self, IsTerminal};
@@ -6,8 +6,8 @@ use std::process::exit;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::output;
 use crate::Result;
-use crate::cli::output;
 use crate::error::ExitCode;
 use crate::jobs::Progress;
 use crate::sys::{self, SignalListener};

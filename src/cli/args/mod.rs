@@ -3,6 +3,8 @@
 //! Invariant: every flag has a name in the environment, made of its own; no value is looked at
 //! here beyond its spelling.
 
+mod blocks;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,8 +12,9 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
-use super::values;
 use crate::block;
+use crate::cli::values;
+pub(in crate::cli) use blocks::{GetArgs, LsArgs, PutArgs, RmArgs, StatArgs, WhereArgs};
 
 const ABOUT: &str = "Mount a persistent IPFS blockstore as a directory: files are blocks, named by CID";
 const USAGE: &str = "ipfs-persist-mount [OPTIONS] MOUNTPOINT
@@ -24,25 +27,25 @@ Called with two places (SOURCE MOUNTPOINT -o ...) it is a mount helper for fstab
 BACKEND:PATH or a path, and it goes to the background.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 store in use, 4 store damaged or of another
-format, 5 mount failed, 6 no space, 8 not mounted or busy.";
+format, 5 mount failed, 6 no space, 8 not mounted, busy or dead.";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(name = "ipfs-persist-mount", version, about = ABOUT, override_usage = USAGE, after_help = AFTER_HELP)]
 #[command(subcommand_negates_reqs = true, args_override_self = true)]
 #[command(subcommand_value_name = "COMMAND", disable_help_subcommand = true)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(subcommand)]
-    pub(super) command: Option<Command>,
+    pub(in crate::cli) command: Option<Command>,
     #[command(flatten)]
-    pub(super) mount: MountArgs,
+    pub(in crate::cli) mount: MountArgs,
     #[command(flatten)]
-    pub(super) log: LogArgs,
+    pub(in crate::cli) log: LogArgs,
 }
 
 /// The commands besides mounting.
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(in crate::cli) enum Command {
     /// Unmount, and wait until the store is closed
     Unmount(UnmountArgs),
     /// Try the storage backends: store blocks, read them back, close, open again, and measure
@@ -51,26 +54,36 @@ pub(super) enum Command {
     Backends(BackendsArgs),
     /// Print the CID of each file, as a mount would store it in one block
     Cid(CidArgs),
+    /// Store files, each as one block, and print their CIDs
+    Put(PutArgs),
+    /// Write blocks to standard output or into files, checked
+    Get(GetArgs),
+    /// List the blocks of the store
+    Ls(LsArgs),
+    /// Remove blocks from the store
+    Rm(RmArgs),
+    /// Show what is known of blocks, or of the store
+    Stat(StatArgs),
 }
 
 /// How much is logged.
 #[derive(Debug, clap::Args)]
-pub(super) struct LogArgs {
+pub(in crate::cli) struct LogArgs {
     /// Log more: once for what happens, twice for how
     #[arg(short, long, global = true, action = ArgAction::Count, env = "IPFS_PERSIST_MOUNT_VERBOSE")]
-    pub(super) verbose: u8,
+    pub(in crate::cli) verbose: u8,
     /// Log errors only
     #[arg(short, long, global = true, env = "IPFS_PERSIST_MOUNT_QUIET", value_parser = BoolishValueParser::new())]
-    pub(super) quiet: bool,
+    pub(in crate::cli) quiet: bool,
     /// How to log: lines for people, or for programs, or to the journal of systemd [default: to the
     /// journal in a service of systemd, otherwise text]
     #[arg(long, global = true, value_name = "FORMAT", env = "IPFS_PERSIST_MOUNT_LOG_FORMAT", value_enum)]
-    pub(super) log_format: Option<LogFormat>,
+    pub(in crate::cli) log_format: Option<LogFormat>,
 }
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum LogFormat {
+pub(in crate::cli) enum LogFormat {
     /// A line for people
     Text,
     /// A JSON object in each line
@@ -80,116 +93,116 @@ pub(super) enum LogFormat {
 }
 
 impl LogArgs {
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(in crate::cli) fn is_quiet(&self) -> bool {
         self.quiet
     }
 }
 
 /// The flags of mounting.
 #[derive(Debug, clap::Args)]
-pub(super) struct MountArgs {
+pub(in crate::cli) struct MountArgs {
     /// The directory to mount on; as a mount helper, SOURCE and that directory
     #[arg(required = true, num_args = 1..=2, value_name = "MOUNTPOINT")]
-    pub(super) places: Vec<PathBuf>,
+    pub(in crate::cli) places: Vec<PathBuf>,
 
     /// The storage engine; `ipfs-persist-mount backends` lists them. Without it, the one the data
     /// directory was made with, or `file`
     #[arg(long, value_name = "B", env = "BACKEND")]
-    pub(super) backend: Option<String>,
+    pub(in crate::cli) backend: Option<String>,
     /// The data directory [default: ./data/BACKEND]
     #[arg(long, value_name = "D", env = "DATA_PATH")]
-    pub(super) data_path: Option<PathBuf>,
+    pub(in crate::cli) data_path: Option<PathBuf>,
     /// Return when the mount is ready, and serve it in the background
     #[arg(long, env = "IPFS_PERSIST_MOUNT_BACKGROUND", value_parser = BoolishValueParser::new())]
-    pub(super) background: bool,
+    pub(in crate::cli) background: bool,
     /// Refuse every change
     #[arg(long, env = "IPFS_PERSIST_MOUNT_READ_ONLY", value_parser = BoolishValueParser::new())]
-    pub(super) read_only: bool,
+    pub(in crate::cli) read_only: bool,
     #[command(flatten)]
-    pub(super) store: StoreArgs,
+    pub(in crate::cli) store: StoreArgs,
     /// Largest block that may be written
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::some_size, default_value = "2MiB")]
-    pub(super) max_block_size: u64,
+    pub(in crate::cli) max_block_size: u64,
     /// Most bytes that all unfinished writes together may hold in memory
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_STAGING", value_parser = values::size, default_value = "256MiB")]
-    pub(super) max_staging: u64,
+    pub(in crate::cli) max_staging: u64,
     /// How long a temporary file that was closed may wait to be renamed
     #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_STAGING_TIMEOUT", value_parser = values::some_seconds, default_value = "3600")]
-    pub(super) staging_timeout: Duration,
+    pub(in crate::cli) staging_timeout: Duration,
     /// Let other users read
     #[arg(long, env = "IPFS_PERSIST_MOUNT_ALLOW_OTHER", value_parser = BoolishValueParser::new())]
-    pub(super) allow_other: bool,
+    pub(in crate::cli) allow_other: bool,
     #[command(flatten)]
-    pub(super) owner: OwnerArgs,
+    pub(in crate::cli) owner: OwnerArgs,
     /// Show the CID of every block and alias as the extended attribute ipfs.cid
     #[arg(long, env = "IPFS_PERSIST_MOUNT_XATTR", value_parser = BoolishValueParser::new())]
-    pub(super) xattr: bool,
+    pub(in crate::cli) xattr: bool,
     /// Mount over a directory that is not empty
     #[arg(long, env = "IPFS_PERSIST_MOUNT_ALLOW_NON_EMPTY", value_parser = BoolishValueParser::new())]
-    pub(super) allow_non_empty: bool,
+    pub(in crate::cli) allow_non_empty: bool,
     /// When to check bytes against their CID on reading
     #[arg(long, value_name = "WHEN", env = "IPFS_PERSIST_MOUNT_VERIFY_READS", value_enum, default_value_t = VerifyWhen::First)]
-    pub(super) verify_reads: VerifyWhen,
+    pub(in crate::cli) verify_reads: VerifyWhen,
     /// Refuse to write to names that are not CIDs
     #[arg(long, env = "IPFS_PERSIST_MOUNT_STRICT", value_parser = BoolishValueParser::new())]
-    pub(super) strict: bool,
+    pub(in crate::cli) strict: bool,
     /// Refuse to delete blocks
     #[arg(long, env = "IPFS_PERSIST_MOUNT_NO_DELETE", value_parser = BoolishValueParser::new())]
-    pub(super) no_delete: bool,
+    pub(in crate::cli) no_delete: bool,
     /// How long to serve files that are still open after SIGTERM or SIGINT
     #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_STOP_TIMEOUT", value_parser = values::seconds, default_value = "10")]
-    pub(super) stop_timeout: Duration,
+    pub(in crate::cli) stop_timeout: Duration,
     #[command(flatten)]
-    pub(super) cid: MountCidArgs,
+    pub(in crate::cli) cid: MountCidArgs,
     /// Options as in fstab, separated by commas: ro, noexec, noatime, and every flag by its name,
     /// such as min_free_space=1GiB
     #[arg(short = 'o', value_name = "OPTIONS")]
-    pub(super) options: Vec<OsString>,
+    pub(in crate::cli) options: Vec<OsString>,
     /// Append the log to this file: from the start in the foreground, once ready in the background
     #[arg(long, value_name = "F", env = "IPFS_PERSIST_MOUNT_LOG_FILE")]
-    pub(super) log_file: Option<PathBuf>,
+    pub(in crate::cli) log_file: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(super) helper: HelperArgs,
+    pub(in crate::cli) helper: HelperArgs,
 }
 
 /// To whom the files belong.
 #[derive(Debug, clap::Args)]
-pub(super) struct OwnerArgs {
+pub(in crate::cli) struct OwnerArgs {
     /// The user, by number, to whom the files belong and who may change them [default: who mounts]
     #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_UID")]
-    pub(super) uid: Option<u32>,
+    pub(in crate::cli) uid: Option<u32>,
     /// The group, by number, to which the files belong [default: that of who mounts]
     #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_GID")]
-    pub(super) gid: Option<u32>,
+    pub(in crate::cli) gid: Option<u32>,
     /// Permissions, in octal, that no file has: 007 keeps all but owner and group from reading
     #[arg(long, value_name = "MASK", env = "IPFS_PERSIST_MOUNT_UMASK", value_parser = values::umask, default_value = "0")]
-    pub(super) umask: u16,
+    pub(in crate::cli) umask: u16,
 }
 
 /// Limits of a store, for every command that opens one.
 #[derive(Debug, clap::Args)]
-pub(super) struct StoreArgs {
+pub(in crate::cli) struct StoreArgs {
     /// Free space that new blocks must leave
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MIN_FREE_SPACE", value_parser = values::size, default_value = "100MiB")]
-    pub(super) min_free_space: u64,
+    pub(in crate::cli) min_free_space: u64,
     /// Most bytes of blocks that the memory backend holds
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MEMORY_LIMIT", value_parser = values::size, default_value = "1GiB")]
-    pub(super) memory_limit: u64,
+    pub(in crate::cli) memory_limit: u64,
     /// How long to wait for another process to let go of the store
     #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_LOCK_WAIT", value_parser = values::seconds, default_value = "10")]
-    pub(super) lock_wait: Duration,
+    pub(in crate::cli) lock_wait: Duration,
 }
 
 /// What mount(8) passes to its helpers.
 #[derive(Debug, clap::Args)]
-pub(super) struct HelperArgs {
+pub(in crate::cli) struct HelperArgs {
     /// Ignore options that are not known
     #[arg(short = 's', hide = true)]
-    pub(super) sloppy: bool,
+    pub(in crate::cli) sloppy: bool,
     /// Check everything and do not mount
     #[arg(short = 'f', hide = true)]
-    pub(super) fake: bool,
+    pub(in crate::cli) fake: bool,
     #[arg(short = 'n', hide = true)]
     no_mtab: bool,
     #[arg(short = 't', hide = true)]
@@ -200,21 +213,21 @@ pub(super) struct HelperArgs {
 
 /// The CID that files get which are written under other names.
 #[derive(Debug, clap::Args)]
-pub(super) struct MountCidArgs {
+pub(in crate::cli) struct MountCidArgs {
     /// CID version, 0 or 1, for files written under names that are not CIDs [default: 1]
     #[arg(long, value_name = "V", env = "IPFS_PERSIST_MOUNT_CID_VERSION")]
-    pub(super) cid_version: Option<String>,
+    pub(in crate::cli) cid_version: Option<String>,
     /// Their codec, by name or number [default: raw]
     #[arg(long, value_name = "C", env = "IPFS_PERSIST_MOUNT_CID_CODEC")]
-    pub(super) cid_codec: Option<String>,
+    pub(in crate::cli) cid_codec: Option<String>,
     /// Their hash function [default: sha2-256]
     #[arg(long, value_name = "H", env = "IPFS_PERSIST_MOUNT_CID_HASH")]
-    pub(super) cid_hash: Option<String>,
+    pub(in crate::cli) cid_hash: Option<String>,
 }
 
 /// When to check bytes on reading, as it is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum VerifyWhen {
+pub(in crate::cli) enum VerifyWhen {
     /// Before the first open of a mount
     First,
     /// At every open
@@ -226,17 +239,17 @@ pub(super) enum VerifyWhen {
 /// The flags of `unmount`.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
-pub(super) struct UnmountArgs {
+pub(in crate::cli) struct UnmountArgs {
     /// The directories to unmount
     #[arg(required = true, value_name = "MOUNTPOINT")]
-    pub(super) mount_points: Vec<PathBuf>,
+    pub(in crate::cli) mount_points: Vec<PathBuf>,
     /// Detach at once, and leave open files to their users
     #[arg(short = 'l', long, env = "IPFS_PERSIST_MOUNT_LAZY", value_parser = BoolishValueParser::new())]
-    pub(super) lazy: bool,
+    pub(in crate::cli) lazy: bool,
     /// How long to wait for open files to be closed, and then for the store to be. Without it,
     /// open files are refused at once, and the store is given 60 seconds
     #[arg(long, value_name = "S", env = "IPFS_PERSIST_MOUNT_TIMEOUT", value_parser = values::seconds)]
-    pub(super) timeout: Option<Duration>,
+    pub(in crate::cli) timeout: Option<Duration>,
 
     // What umount(8) passes to its helpers.
     #[arg(short = 'f', hide = true)]
@@ -264,55 +277,55 @@ are those of one reader and include the check of the hash.";
 /// The flags of `demo`.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true, after_help = AFTER_DEMO_HELP)]
-pub(super) struct DemoArgs {
+pub(in crate::cli) struct DemoArgs {
     /// The storage engine to try. Without it, the one the data directory was made with; without a
     /// data directory, every one of this build in turn
     #[arg(long, value_name = "B", env = "BACKEND")]
-    pub(super) backend: Option<String>,
+    pub(in crate::cli) backend: Option<String>,
     /// The data directory [default: a temporary one for each backend]
     #[arg(long, value_name = "D", env = "DATA_PATH")]
-    pub(super) data_path: Option<PathBuf>,
+    pub(in crate::cli) data_path: Option<PathBuf>,
     /// How many blocks
     #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_BLOCKS", default_value = "1000")]
-    pub(super) blocks: u64,
+    pub(in crate::cli) blocks: u64,
     /// How large each of them is
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_SIZE", value_parser = values::size, default_value = "16KiB")]
-    pub(super) size: u64,
+    pub(in crate::cli) size: u64,
     #[command(flatten)]
-    pub(super) store: StoreArgs,
+    pub(in crate::cli) store: StoreArgs,
     /// Print a JSON object
     #[arg(long, env = "IPFS_PERSIST_MOUNT_JSON", value_parser = BoolishValueParser::new())]
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
 }
 
 /// The flags of `backends`.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
-pub(super) struct BackendsArgs {
+pub(in crate::cli) struct BackendsArgs {
     /// Print a JSON array
     #[arg(long, env = "IPFS_PERSIST_MOUNT_JSON", value_parser = BoolishValueParser::new())]
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
 }
 
 /// The flags of `cid`.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true, after_help = names_of_cid_parts())]
-pub(super) struct CidArgs {
+pub(in crate::cli) struct CidArgs {
     /// The files; - is standard input
     #[arg(required = true, value_name = "FILE")]
-    pub(super) files: Vec<PathBuf>,
+    pub(in crate::cli) files: Vec<PathBuf>,
     /// CID version, 0 or 1 [default: 1]
     #[arg(long, value_name = "V", env = "IPFS_PERSIST_MOUNT_CID_VERSION")]
-    pub(super) cid_version: Option<String>,
+    pub(in crate::cli) cid_version: Option<String>,
     /// Codec, by name or number [default: raw]
     #[arg(long, alias = "cid-codec", value_name = "C", env = "IPFS_PERSIST_MOUNT_CID_CODEC")]
-    pub(super) codec: Option<String>,
+    pub(in crate::cli) codec: Option<String>,
     /// Hash function [default: sha2-256]
     #[arg(long, alias = "cid-hash", value_name = "H", env = "IPFS_PERSIST_MOUNT_CID_HASH")]
-    pub(super) hash: Option<String>,
+    pub(in crate::cli) hash: Option<String>,
     /// Refuse files that are larger, because no mount with this limit takes them as one block
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::some_size, default_value = "2MiB")]
-    pub(super) max_block_size: u64,
+    pub(in crate::cli) max_block_size: u64,
 }
 
 fn names_of_cid_parts() -> String {
