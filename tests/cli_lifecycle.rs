@@ -86,6 +86,9 @@ fn child_of(parent: &Child) -> u32 {
     }
 }
 
+/// > The mount is ready when the store is open, its lock is held, and the kernel has agreed on the
+/// > protocol.
+/// > `--background` returns then with 0, or with the error and its exit code.
 #[test]
 fn a_mount_in_the_background_is_ready_when_the_command_returns() {
     let Some(place) = Place::new() else { return };

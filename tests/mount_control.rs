@@ -213,7 +213,7 @@ fn stats_and_metrics_count_the_same(backend: &'static str) {
     mount.unmount();
 }
 
-/// > `status.json` | backend, data path, process, version, lock
+/// > `status.json` | backend, data path, process, version, durability, lock, uptime
 fn status_says_what_is_mounted(backend_name: &'static str) {
     let bench = Bench::new(backend_name);
     let row = backend(backend_name).unwrap();

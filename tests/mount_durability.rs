@@ -39,6 +39,7 @@ fn main() {
             others,
             cases![
                 without_power_safety_what_was_acknowledged_survives_sigkill,
+                a_deletion_is_synced_within_moments,
                 a_failed_sled_waits_for_a_remount
             ],
         ),
@@ -224,6 +225,9 @@ fn sync_does_not_reach_the_mount(backend: &'static str) {
 /// > a power cut | the same survives SIGKILL | nothing more
 ///
 /// > power cut | files that were not closed are lost | blocks may be lost, or the store | everything is lost
+///
+/// > The log says at every start that `memory` persists nothing, and that `sled` is not safe against
+/// > power cuts.
 fn without_power_safety_what_was_acknowledged_survives_sigkill(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();

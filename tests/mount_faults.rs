@@ -34,7 +34,8 @@ fn is_well(mount: &FaultyMount, seed: u64) {
     assert_eq!(errno(fs::metadata(&path)), ENOENT);
 }
 
-/// > A panic in a request gives EIO to that request. The mount goes on.
+/// > A panic in a request gives EIO to that request, a line in the log and a count (`panics`). The mount goes
+/// > on.
 #[test]
 fn a_panic_is_an_error_of_its_request_alone() {
     if !available() {

@@ -195,8 +195,6 @@ fn a_lost_marker_is_never_taken_for_a_new_store() {
 /// > Refused at start: a mount point that is no directory, is not empty (without `--allow-non-empty`), or has
 /// > a mount of this program already; a data directory inside the mount point; a data directory that is not
 /// > empty and not ours (but for R13), or was made with another backend, or is in use.
-///
-/// > Every other directory of another program is refused, named, and left untouched.
 #[test]
 fn a_directory_of_something_else_is_refused() {
     let bench = Bench::new("file");

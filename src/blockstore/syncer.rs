@@ -102,3 +102,17 @@ fn run(engine: &Engine, signal: &Signal) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As much again is left for the sync itself. That nobody need ask for it is tested with real mounts.
+    ///
+    /// > `unlink` returned 0 | survives a power cut after one second | survives SIGKILL after one second |
+    /// > gone
+    #[test]
+    fn a_sync_begins_within_half_of_the_second_that_is_promised() {
+        assert!(SYNC_INTERVAL * 2 <= Duration::from_secs(1));
+    }
+}

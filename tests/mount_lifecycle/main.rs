@@ -146,6 +146,8 @@ fn unmount(mnt: &Path) {
 ///
 /// > Unmounting, by `umount`, `fusermount3 -u` or `ipfs-persist-mount unmount`: requests finish, everything
 /// > becomes durable, the store is closed, its lock released, the process ends.
+/// > SIGTERM, SIGINT and SIGHUP detach at once, so that nothing new can be opened.
+/// > The exit code is 0.
 #[test]
 fn whatever_way_a_mount_ends_everything_is_there_again() {
     if !fuse_available() {
@@ -190,6 +192,9 @@ fn a_store_can_be_mounted_again_the_moment_unmount_returns() {
 
 /// > unmount, SIGTERM, SIGINT | everything is durable, the store closed, its lock free | everything is
 /// > written, the store closed, its lock free | everything is lost
+///
+/// > The log says at every start that `memory` persists nothing, and that `sled` is not safe against
+/// > power cuts.
 #[test]
 fn memory_forgets_everything_and_says_so_before() {
     if !fuse_available() {
@@ -217,6 +222,8 @@ fn memory_forgets_everything_and_says_so_before() {
 }
 
 /// > SIGTERM, SIGINT and SIGHUP detach at once, so that nothing new can be opened.
+///
+/// > It also names the processes that have files open.
 #[test]
 fn after_sigterm_open_files_are_served_and_new_ones_are_not() {
     if !fuse_available() {

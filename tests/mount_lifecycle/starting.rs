@@ -41,6 +41,9 @@ fn nobody_unmounts_open_files_and_unmount_names_who_has_them() {
 /// > Refused at start: a mount point that is no directory, is not empty (without `--allow-non-empty`), or has
 /// > a mount of this program already; a data directory inside the mount point; a data directory that is not
 /// > empty and not ours (but for R13), or was made with another backend, or is in use.
+///
+/// > A start waits for the lock of the store as long as `--lock-wait` says, and ends with exit code 3
+/// > if it is still held.
 #[test]
 fn a_store_in_use_is_refused_however_its_path_is_spelled() {
     if !fuse_available() {
@@ -66,6 +69,8 @@ fn a_store_in_use_is_refused_however_its_path_is_spelled() {
     }
 }
 
+/// > A start waits for the lock of the store as long as `--lock-wait` says, and ends with exit code 3
+/// > if it is still held.
 #[test]
 fn a_start_waits_for_the_store_to_be_let_go() {
     if !fuse_available() {

@@ -114,6 +114,8 @@ fn a_quotation_that_is_not_above_a_test_is_found() {
     ] {
         one_offence(DOCUMENT, &format!("{WHOLE}/// > Is it?\n{below}"), "tests/x/y.rs:18: ", why);
     }
+    let by_main = format!("{WHOLE}/// > Is it?\nfn helper() {{}}\n\nfn main() {{\n    run(helper);\n}}\n");
+    assert_eq!(found(DOCUMENT, &by_main), Vec::<String>::new());
     // Elsewhere a list of cases may name a function of the same name.
     let other = Source { path: "tests/x.rs".to_owned(), text: "cases![helper]".to_owned() };
     let source =
