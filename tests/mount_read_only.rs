@@ -36,6 +36,8 @@ fn fill(bench: &Bench) -> Vec<Vec<u8>> {
     contents
 }
 
+/// > A `--read-only` mount answers EROFS to every change and writes nothing in the data directory but
+/// > its lock, and not even that on a read-only medium.
 #[test]
 fn every_change_is_refused_and_nothing_is_written() {
     if !fuse_available() {
@@ -113,6 +115,8 @@ fn a_store_that_is_not_there_is_an_error_and_is_not_made() {
     }
 }
 
+/// > A `--read-only` mount answers EROFS to every change and writes nothing in the data directory but
+/// > its lock, and not even that on a read-only medium.
 #[test]
 fn media_that_cannot_be_written_are_read_without_a_lock() {
     if !fuse_available() {
@@ -172,4 +176,25 @@ fn elsewhere_the_lock_is_held() {
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
         mounted.unmount();
     }
+}
+
+/// > `sled` cannot be mounted so, nor `redb` after a kill until it was mounted for writing once.
+#[test]
+fn redb_after_a_kill_is_mounted_for_writing_first() {
+    if !fuse_available() {
+        return;
+    }
+    let bench = Bench::new("redb");
+    let mounted = bench.mount();
+    write_new(&mounted.path(cid_of(b"block")), b"block").unwrap();
+    mounted.crash();
+    common::detach(&bench.mnt());
+    let output = run(&mut bench.command(&["--read-only"]));
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("\nhint: ") && said.contains("without --read-only"), "{said}");
+    bench.mount().unmount();
+    let mounted = bench.mount_with(&["--read-only"]);
+    assert_eq!(fs::read(mounted.path(cid_of(b"block"))).unwrap(), b"block");
+    mounted.unmount();
 }

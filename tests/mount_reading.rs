@@ -29,6 +29,7 @@ const EVERY: &[Case] = cases![
     a_block_reads_back_in_every_way,
     chmod_and_chown_succeed_and_change_nothing,
     mtime_is_what_the_writer_set_before_or_after_the_commit,
+    tools_copy_blocks_in_with_modes_and_owners,
     tools_copy_blocks_out_unchanged,
 ];
 
@@ -61,8 +62,8 @@ fn forget_pages(file: &File) {
     nix::fcntl::posix_fadvise(file, 0, 0, dont_need).unwrap();
 }
 
-/// "Every block file is a regular file, its exact size (`st_blocks` to match, so that du is right),
-/// one link, mode 0444, owned by the mounting user".
+/// > A block is a regular file of its exact size, with `st_blocks` to match, one link, mode 0444, owned
+/// > by the user who mounted.
 fn a_block_is_a_regular_file_of_its_exact_size(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -85,7 +86,7 @@ fn a_block_is_a_regular_file_of_its_exact_size(backend: &'static str) {
     mount.unmount();
 }
 
-/// "seek, mmap, sendfile, copy_file_range, O_DIRECT work."
+/// > `lseek`, `mmap`, `sendfile`, `copy_file_range` and O_DIRECT work.
 fn a_block_reads_back_in_every_way(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -197,7 +198,7 @@ fn copy_within(mount: &Mounted, path: &Path, content: &[u8]) {
     assert!(fs::read(mount.path(&name)).unwrap() == content, "{}", content.len());
 }
 
-/// "chmod and chown on it succeed and change nothing".
+/// > chmod and chown succeed and change nothing, so that `cp -p`, `tar`, `rsync` and `install` work.
 fn chmod_and_chown_succeed_and_change_nothing(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -218,8 +219,8 @@ fn chmod_and_chown_succeed_and_change_nothing(backend: &'static str) {
     mount.unmount();
 }
 
-/// "mtime = what the writer set (before or after the commit), else when it was stored, kept across
-/// remounts".
+/// > Its modification time is what the writer set, otherwise when it was written, and stays over
+/// > remounts.
 fn mtime_is_what_the_writer_set_before_or_after_the_commit(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -269,7 +270,50 @@ fn mtime_is_what_the_writer_set_before_or_after_the_commit(backend: &'static str
     }
 }
 
-/// "`rsync -a` of a directory of blocks, or from mount to mount, sends nothing the second time."
+/// > chmod and chown succeed and change nothing, so that `cp -p`, `tar`, `rsync` and `install` work.
+/// > `rsync -a` of a directory of blocks, or from mount to mount, sends nothing the second time.
+fn tools_copy_blocks_in_with_modes_and_owners(backend: &'static str) {
+    let (bench, other) = (Bench::new(backend), Bench::new(backend));
+    let mount = bench.mount();
+    let content = bytes(1, 70_000);
+    let cid = cid_of(&content);
+    fs::create_dir(bench.path().join("src")).unwrap();
+    fs::write(bench.path().join("src").join(&cid), &content).unwrap();
+    sh_ok(bench.path(), &format!("chmod 750 src/{cid}; touch -d @1111.25 src/{cid}"));
+    if common::is_root() {
+        sh_ok(bench.path(), &format!("chown 1234:4321 src/{cid}"));
+    }
+    let mut ways = vec![
+        format!("cp -p src/{cid} mnt/"),
+        "tar -C src -cf - . | tar -C mnt -xpf -".to_owned(),
+        format!("install -m 700 src/{cid} mnt/"),
+    ];
+    if common::need("rsync") {
+        ways.push("rsync -a src/ mnt/".to_owned());
+    }
+    let me = fs::metadata("/proc/self").unwrap();
+    for way in &ways {
+        sh_ok(bench.path(), way);
+        let found = fs::metadata(mount.path(&cid)).unwrap();
+        assert_eq!((found.mode(), found.uid(), found.gid()), (0o100_444, me.uid(), me.gid()), "{way}");
+        assert!(way.starts_with("install") || found.mtime() == 1111, "{way}");
+        assert!(fs::read(mount.path(&cid)).unwrap() == content, "{way}");
+        if !way.starts_with("rsync") {
+            fs::remove_file(mount.path(&cid)).unwrap();
+        }
+    }
+    if ways.len() == 4 {
+        let second = other.mount();
+        let to = format!("rsync -a --stats mnt/ {}/ | grep 'files transferred'", second.mnt.display());
+        assert!(sh_ok(bench.path(), &to).ends_with(": 1\n"));
+        assert!(sh_ok(bench.path(), &to).ends_with(": 0\n"));
+        assert!(fs::read(second.path(&cid)).unwrap() == content);
+        second.unmount();
+    }
+    mount.unmount();
+}
+
+/// > `rsync -a` of a directory of blocks, or from mount to mount, sends nothing the second time.
 fn tools_copy_blocks_out_unchanged(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();

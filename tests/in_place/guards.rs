@@ -89,6 +89,8 @@ fn the_directory_beside_a_store_is_none() {
 }
 
 /// Blocks are private to their owner, so that the owner's program could not read ours.
+///
+/// > It has to be the mount of the user who owns the store.
 #[test]
 fn a_store_of_another_user_is_only_read() {
     if !fuse_available() || !is_root() {

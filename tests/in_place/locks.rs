@@ -18,6 +18,12 @@ fn refused(output: &Output, words: &[&str], hint: &str) {
 }
 
 /// Named in either way, a repository's blocks are one store.
+///
+/// > `--backend file` opens a flatfs directory of another program, or a Kubo repository with one, in
+/// > place.
+/// > A mount holds that lock and Kubo's `repo.lock`, so it is refused while Kubo runs, and Kubo while
+/// > it is mounted.
+/// > A mount of this program that may change the store keeps out those that read, and they it.
 #[test]
 fn a_repository_and_its_blocks_are_the_same_store() {
     if !fuse_available() {
@@ -53,6 +59,8 @@ fn a_repository_and_its_blocks_are_the_same_store() {
     );
 }
 
+/// > A mount holds that lock and Kubo's `repo.lock`, so it is refused while Kubo runs, and Kubo while
+/// > it is mounted.
 #[test]
 fn kubo_is_kept_out_until_the_store_is_closed() {
     if !fuse_available() {
@@ -74,6 +82,8 @@ fn kubo_is_kept_out_until_the_store_is_closed() {
     theirs.mount(&[]).unmount();
 }
 
+/// > A mount holds that lock and Kubo's `repo.lock`, so it is refused while Kubo runs, and Kubo while
+/// > it is mounted.
 #[test]
 fn a_store_that_kubo_has_is_refused_before_anything_is_made() {
     if !fuse_available() {
@@ -132,6 +142,8 @@ fn the_holder_is_called_kubo_if_that_is_its_name() {
 }
 
 /// Who only reads keeps out whoever wants to change the store, once there is a lock to share.
+///
+/// > A mount of this program that may change the store keeps out those that read, and they it.
 #[test]
 fn readers_share_the_store_with_each_other_and_not_with_a_writer() {
     if !fuse_available() {

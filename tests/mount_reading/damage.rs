@@ -14,6 +14,7 @@ pub const FLATFS: &[Case] = crate::cases![
     a_damaged_block_is_eio_and_never_enoent,
     a_damaged_block_is_named_in_the_log_as_the_listing_names_it,
     always_sees_damage_at_the_next_open,
+    damage_after_the_check_is_found_by_the_next_mount,
     never_serves_what_is_there,
     writing_the_right_bytes_again_heals_a_damaged_block,
     a_reader_goes_on_while_its_block_is_damaged_and_healed,
@@ -72,11 +73,15 @@ fn damaged_blocks(bench: &Bench) -> Vec<(Damage, Vec<u8>)> {
 }
 
 fn damaged_reads(mount: &Mounted) -> u64 {
-    mount.stats()["counters"]["damaged_reads"].as_u64().unwrap()
+    mount.count("damaged_reads")
 }
 
-/// "A damaged block -> EIO (EBADMSG is for the writer), with its CID in the log and in a counter;
-/// it is never ENOENT".
+fn read_bytes(mount: &Mounted) -> u64 {
+    mount.count("read_bytes")
+}
+
+/// > A block that is found damaged is EIO at open, never ENOENT, and its bytes are not shown.
+/// > The log has the CID, and `damaged_reads` counts it.
 fn a_damaged_block_is_eio_and_never_enoent(backend: &'static str) {
     let bench = Bench::new(backend);
     let blocks = damaged_blocks(&bench);
@@ -120,7 +125,7 @@ fn a_damaged_block_is_named_in_the_log_as_the_listing_names_it(backend: &'static
     mount.unmount();
 }
 
-/// "`always`: at every open, without passthrough and without the kernel's cache".
+/// > `always` | at every open, without passthrough and without what the kernel had cached
 fn always_sees_damage_at_the_next_open(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--verify-reads", "always"]);
@@ -129,7 +134,11 @@ fn always_sees_damage_at_the_next_open(backend: &'static str) {
             let content = bytes(seed * 10 + length as u64, length);
             let path = mount.path(cid_of(&content));
             put(&path, &content).unwrap();
-            assert_eq!(fs::read(&path).unwrap(), content);
+            for _ in 0..2 {
+                let before = read_bytes(&mount);
+                assert_eq!(fs::read(&path).unwrap(), content);
+                assert!(read_bytes(&mount) >= before + length as u64, "the mount itself was asked");
+            }
             let held = File::open(&path).unwrap();
             damage.inflict(&file_of(&bench, &content), &content);
             assert_eq!(errno(File::open(&path)), libc::EIO, "{damage:?} {length}");
@@ -140,7 +149,35 @@ fn always_sees_damage_at_the_next_open(backend: &'static str) {
     mount.unmount();
 }
 
-/// "`never`" serves what is stored, and lets everything else be as it is.
+/// > What happens to the disk after the check of this mount is found by the next mount.
+///
+/// > `first` | a whole block is hashed before it is first opened in this mount
+fn damage_after_the_check_is_found_by_the_next_mount(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let contents = LENGTHS.map(|length| bytes(length as u64, length));
+    let mount = bench.mount();
+    for content in &contents {
+        put(&mount.path(cid_of(content)), content).unwrap();
+    }
+    mount.unmount();
+    let mount = bench.mount_with(&["--verify-reads", "first"]);
+    for content in &contents {
+        let path = mount.path(cid_of(content));
+        assert!(fs::read(&path).unwrap() == *content);
+        Damage::FlippedBit.inflict(&file_of(&bench, content), content);
+        File::open(&path).expect("it was checked and is not hashed again");
+    }
+    assert_eq!(damaged_reads(&mount), 0);
+    mount.unmount();
+    // The bit is in the middle of the block, and nothing of it was read before.
+    let mount = bench.mount_with(&["--verify-reads", "first"]);
+    for content in &contents {
+        assert_eq!(errno(File::open(mount.path(cid_of(content)))), libc::EIO, "{}", content.len());
+    }
+    mount.unmount();
+}
+
+/// > `never` | not at all
 fn never_serves_what_is_there(backend: &'static str) {
     let bench = Bench::new(backend);
     let blocks = damaged_blocks(&bench);

@@ -37,7 +37,7 @@ fn spellings(mount: &Mounted, content: &[u8]) -> Vec<PathBuf> {
     names.iter().map(|name| mount.path(name)).collect()
 }
 
-/// "`rm` by any spelling deletes the block".
+/// > `rm` of any spelling deletes the block.
 fn rm_by_any_spelling_deletes_the_block(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -143,8 +143,10 @@ fn assert_reads(file: &File, map: &Map, content: &[u8], what: &str) {
     }
 }
 
-/// "Open handles keep reading it": cached, mapped, and those whose file the kernel reads itself,
-/// also parts that nobody had read before.
+/// Cached, mapped, and those whose file the kernel reads itself, also parts that nobody had read
+/// before.
+///
+/// > Descriptors that are open go on reading it.
 fn open_handles_keep_reading_a_removed_block(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -198,7 +200,7 @@ fn open_handles_keep_reading_when_the_block_is_stored_again(backend: &'static st
     mount.unmount();
 }
 
-/// "Absent -> ENOENT".
+/// > A block that is not there is ENOENT.
 fn an_absent_block_is_enoent(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -213,7 +215,7 @@ fn an_absent_block_is_enoent(backend: &'static str) {
     mount.unmount();
 }
 
-/// "`--no-delete` -> EPERM."
+/// > With `--no-delete` it is EPERM.
 fn no_delete_is_eperm(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--no-delete"]);
@@ -230,7 +232,9 @@ fn no_delete_is_eperm(backend: &'static str) {
     mount.unmount();
 }
 
-/// "A read-only mount (`--read-only`, `-o ro`) answers EROFS to every change".
+/// > A `--read-only` mount answers EROFS to every change and writes nothing in the data directory but
+/// > its lock, and not even that on a read-only medium.
+/// > `sled` cannot be mounted so, nor `redb` after a kill until it was mounted for writing once.
 fn a_read_only_mount_answers_erofs(backend: &'static str) {
     let bench = Bench::new(backend);
     let content = bytes(2, 100);
@@ -267,7 +271,7 @@ fn a_read_only_mount_answers_erofs(backend: &'static str) {
     }
 }
 
-/// "The owner's rm never prompts (ACCESS answers for the owner [...])", though the mode is 0444.
+/// > `rm` does not ask the owner, although blocks have mode 0444.
 fn rm_of_the_owner_never_prompts(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();

@@ -65,9 +65,12 @@ fn fill(path: &Path) {
     }
 }
 
+/// > New blocks are ENOSPC when the free space of the data directory's file system, less the bytes that
+/// > are staged and what the engine has not sorted into its files yet, would fall below
+/// > `--min-free-space`, or, on `file`, when fewer than 128 inodes are free (with `--min-free-space 0`
+/// > neither is kept free).
+/// > It is judged when a file is created and at each write that makes it longer, anew each time.
 fn too_little_free_space_is_refused_at_create(backend: &'static str) {
-    // R12: new blocks are refused with ENOSPC when free space would fall under `--min-free-space`.
-    // Reads and deletes always work.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let kept = bytes(1, 100_000);
@@ -91,8 +94,8 @@ fn too_little_free_space_is_refused_at_create(backend: &'static str) {
     mount.assert_blocks(&[]);
 }
 
+/// > It is judged when a file is created and at each write that makes it longer, anew each time.
 fn a_refusal_is_not_remembered(backend: &'static str) {
-    // R12: it is judged at create and at write, and re-judged each time: never sticky.
     let Some(disk) = Disk::new(96, &[]) else { return };
     let bench = Bench::new(backend);
     let mount = mount_on(&bench, &disk, &["--min-free-space", "20MiB"]);
@@ -134,6 +137,11 @@ fn what_is_in_memory_takes_no_room_for_good(backend: &'static str) {
     mount.unmount();
 }
 
+/// > New blocks are ENOSPC when the free space of the data directory's file system, less the bytes that
+/// > are staged and what the engine has not sorted into its files yet, would fall below
+/// > `--min-free-space`, or, on `file`, when fewer than 128 inodes are free (with `--min-free-space 0`
+/// > neither is kept free).
+/// > It is judged when a file is created and at each write that makes it longer, anew each time.
 fn a_write_is_refused_when_space_has_gone(backend: &'static str) {
     // R12: it is judged at write too, R8: and the close of a refused handle fails with the same error.
     let Some(disk) = Disk::new(96, &[]) else { return };
@@ -169,9 +177,10 @@ fn a_write_is_refused_when_space_has_gone(backend: &'static str) {
     assert!(mount.errors().contains("too little free space"), "{}", mount.errors());
 }
 
+/// What was acknowledged is there, what was refused is not.
+///
+/// > Reading works on a full disk, and so does deleting.
 fn on_a_full_disk_reads_and_deletes_work(backend: &'static str) {
-    // R12: reads and deletes always work, on a completely full disk too. What was acknowledged is
-    // there, what was refused is not.
     let Some(disk) = Disk::new(96, &[]) else { return };
     let bench = Bench::new(backend);
     let mount = mount_on(&bench, &disk, &["--min-free-space", "0"]);
@@ -270,8 +279,11 @@ fn a_data_directory_can_be_moved_while_it_is_mounted(backend: &'static str) {
     mount.assert_blocks(&[&cid_of(b"before"), &cid_of(b"after")]);
 }
 
+/// > New blocks are ENOSPC when the free space of the data directory's file system, less the bytes that
+/// > are staged and what the engine has not sorted into its files yet, would fall below
+/// > `--min-free-space`, or, on `file`, when fewer than 128 inodes are free (with `--min-free-space 0`
+/// > neither is kept free).
 fn too_few_inodes_are_refused(backend: &'static str) {
-    // R12: free inodes likewise, for stores with one file per block.
     let Some(disk) = Disk::new(64, &["-N", "1400"]) else { return };
     let bench = Bench::new(backend);
     let mount = mount_on(&bench, &disk, &["--min-free-space", "1MiB"]);
@@ -292,8 +304,8 @@ fn too_few_inodes_are_refused(backend: &'static str) {
     assert_eq!(mount.ls().len(), stored.len() - 19);
 }
 
+/// > `memory` is bounded by `--memory-limit`.
 fn the_memory_backend_keeps_its_limit(backend: &'static str) {
-    // R12: new blocks are refused with ENOSPC; never sticky.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--memory-limit", "1MiB"]);
     let mut stored = Vec::new();
