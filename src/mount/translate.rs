@@ -114,3 +114,16 @@ pub fn time(time: fuser::TimeOrNow) -> SystemTime {
         fuser::TimeOrNow::Now => SystemTime::now(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// > With `--read-only` nothing is made and Kubo's lock is not taken: beside a running Kubo the mount
+    /// > shows the blocks as they come and go, a name at most a second after the block is gone.
+    #[test]
+    fn what_others_may_change_is_kept_for_a_second_at_most() {
+        assert_eq!(ttl(Validity::Brief), Duration::from_secs(1));
+        assert_eq!(ttl(Validity::None), Duration::ZERO);
+    }
+}

@@ -24,6 +24,7 @@ fn main() {
         a_data_directory_can_be_moved_while_it_is_mounted,
         a_write_is_refused_when_space_has_gone,
         on_a_full_disk_reads_and_deletes_work,
+        without_its_ballast_a_full_disk_is_only_read,
         a_rename_that_found_no_room_can_be_tried_again,
     ];
     let files: &[rows::Case] = cases![too_few_inodes_are_refused];
@@ -115,6 +116,11 @@ fn a_refusal_is_not_remembered(backend: &'static str) {
 
 /// Regression: room was kept for what an engine held in memory, so that new blocks were refused, so that
 /// it was never full and never written out.
+///
+/// > New blocks are ENOSPC when the free space of the data directory's file system, less the bytes that
+/// > are staged and what the engine has not sorted into its files yet, would fall below
+/// > `--min-free-space`, or, on `file`, when fewer than 128 inodes are free (with `--min-free-space 0`
+/// > neither is kept free).
 fn what_is_in_memory_takes_no_room_for_good(backend: &'static str) {
     let Some(disk) = Disk::new(3072, &["-m", "0"]) else { return };
     let bench = Bench::new(backend);
@@ -127,8 +133,10 @@ fn what_is_in_memory_takes_no_room_for_good(backend: &'static str) {
         let content = bytes(number, 1 << 20);
         put(mount.path(cid_of(&content)), &content)
     };
-    let refused = (0..150).find_map(|number| block(number).err()).expect("never refused");
+    let (stored, refused) =
+        (0..150).find_map(|number| Some((number, block(number).err()?))).expect("never refused");
     assert_eq!(refused.raw_os_error(), Some(ENOSPC));
+    assert!(stored < 100, "150 MiB were free, and what is in memory needs room of its own: {stored}");
     let mut number = 1000;
     eventually("blocks are taken again", || {
         number += 1;
@@ -152,6 +160,7 @@ fn a_write_is_refused_when_space_has_gone(backend: &'static str) {
         let file = File::create(mount.path(&name)).unwrap();
         file.write_all_at(&content[..100], 0).unwrap();
         fill(&disk.path().join("ballast"));
+        file.write_all_at(&content[..100], 0).expect("it is no longer than before");
         assert_eq!(errno(file.write_at(&content[100..], 100)), ENOSPC);
         fs::remove_file(disk.path().join("ballast")).unwrap();
         assert_eq!(errno(file.sync_all()), ENOSPC, "the handle was refused a write");
@@ -240,6 +249,51 @@ fn on_a_full_disk_reads_and_deletes_work(backend: &'static str) {
     assert_eq!(mount.count("panics"), 0);
 }
 
+/// > `badger`, `pebble`, `redb` and `sled` need some room for that and keep it in a file `ballast`.
+/// > Once that is used up and others have filled the disk to the last byte, `badger`, `pebble` and `sled`
+/// > need space before they can be mounted for writing.
+/// > `--read-only` shows the blocks of `badger` and `pebble` then, and of `redb` if it was unmounted.
+fn without_its_ballast_a_full_disk_is_only_read(backend: &'static str) {
+    for killed in [false, true] {
+        let Some(disk) = Disk::new(96, &["-m", "0"]) else { return };
+        let bench = Bench::new(backend);
+        let mount = mount_on(&bench, &disk, &["--min-free-space", "0"]);
+        let content = bytes(1, 20_000);
+        put(mount.path(cid_of(&content)), &content).unwrap();
+        let ballast = disk.path().join("data/ballast");
+        assert_eq!(ballast.exists(), backend != "file");
+        if killed {
+            mount.crash();
+            detach(&bench.mnt());
+        } else {
+            mount.unmount();
+        }
+        let _ = fs::remove_file(ballast);
+        fill(&disk.path().join("filler"));
+        let starts = |more: &[&str]| {
+            let data = disk.path().join("data");
+            let options = ["--background", "--min-free-space", "0", "--data-path", data.to_str().unwrap()];
+            let output = run(&mut bench.command(&[&options, more].concat()));
+            if output.status.success() {
+                assert!(fs::read(bench.mnt().join(cid_of(&content))).unwrap() == content);
+                unmount_by(program().arg("unmount").arg(bench.mnt()));
+            }
+            output
+        };
+        let shown = starts(&["--read-only"]);
+        let is_shown = backend != "sled" && !(backend == "redb" && killed);
+        assert_eq!(shown.status.success(), is_shown, "killed {killed}: {}", text(&shown));
+        let opened = starts(&[]);
+        if ["badger", "pebble", "sled"].contains(&backend) {
+            assert_eq!(opened.status.code(), Some(6), "killed {killed}: {}", text(&opened));
+            assert!(text(&opened).contains("hint: free some space"), "{}", text(&opened));
+        }
+        fs::remove_file(disk.path().join("filler")).unwrap();
+        let again = starts(&[]);
+        assert!(again.status.success(), "{}", text(&again));
+    }
+}
+
 fn a_rename_that_found_no_room_can_be_tried_again(backend: &'static str) {
     // R12: never sticky. A temporary file that could not be stored when it was renamed is as it was.
     let Some(disk) = Disk::new(96, &[]) else { return };
@@ -298,10 +352,19 @@ fn too_few_inodes_are_refused(backend: &'static str) {
     };
     assert_eq!(refused.raw_os_error(), Some(ENOSPC));
     assert!(mount.errors().contains("too few free inodes"), "{}", mount.errors());
+    // The last one may have made a directory too.
+    let free_inodes = nix::sys::statvfs::statvfs(&disk.path()).unwrap().files_available();
+    assert!((126..128).contains(&free_inodes), "{free_inodes}");
     assert_eq!(mount.ls().len(), stored.len());
     stored.iter().take(20).for_each(|cid| fs::remove_file(mount.path(cid)).unwrap());
     put(mount.path(cid_of(b"again")), b"again").unwrap();
     assert_eq!(mount.ls().len(), stored.len() - 19);
+    mount.unmount();
+    let mount = mount_on(&bench, &disk, &["--min-free-space", "0"]);
+    for seed in 0..60 {
+        put(mount.path(cid_of(&bytes(seed, 11))), &bytes(seed, 11)).expect("none are kept free");
+    }
+    mount.unmount();
 }
 
 /// > `memory` is bounded by `--memory-limit`.
