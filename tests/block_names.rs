@@ -274,6 +274,9 @@ fn a_mismatch_names_the_cid_that_the_bytes_have() {
     assert_eq!(computed, canonical(&sha2, CidForm::RAW_V1), "no identity CID holds so much");
 }
 
+/// > Temporary names of tools store nothing until they are renamed: `.NAME.tmp`, vim's `.NAME.sw?`, and
+/// > rsync's `.NAME.` with six letters or digits that are not all lower-case letters, or any six of
+/// > them if `NAME` is a CID.
 #[test]
 fn temporary_names() {
     for name in [

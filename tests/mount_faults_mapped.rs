@@ -39,6 +39,10 @@ fn map_and_change() {
 
 /// Regression: where another thread led the commit, the verdict on bytes of a mapping fell after the
 /// handle had been taken down, and a failure left the name and its staged bytes for ever.
+///
+/// > Only bytes that come through a mapping after the last `close` or `msync` are judged when nobody
+/// > can be told any more: if they are not the block, or cannot be stored, that is logged and counted
+/// > (`mapped_writes_lost`).
 #[test]
 fn mapped_bytes_that_cannot_be_stored_leave_nothing_behind() {
     if !is_root() || !fuse_available() {

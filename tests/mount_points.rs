@@ -180,6 +180,7 @@ fn of_several_starts_on_one_directory_one_mounts() {
     }
 }
 
+/// > Only a mount of its own is ever detached by this program.
 #[test]
 fn a_mount_that_is_not_ours_is_never_unmounted() {
     if !fuse_available() {

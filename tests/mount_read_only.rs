@@ -36,8 +36,8 @@ fn fill(bench: &Bench) -> Vec<Vec<u8>> {
     contents
 }
 
-/// > A `--read-only` mount answers EROFS to every change and writes nothing in the data directory but
-/// > its lock, and not even that on a read-only medium.
+/// > A `--read-only` mount answers EROFS to every change and writes nothing in the data directory but its
+/// > lock, and not even that on a read-only medium.
 #[test]
 fn every_change_is_refused_and_nothing_is_written() {
     if !fuse_available() {
@@ -115,8 +115,8 @@ fn a_store_that_is_not_there_is_an_error_and_is_not_made() {
     }
 }
 
-/// > A `--read-only` mount answers EROFS to every change and writes nothing in the data directory but
-/// > its lock, and not even that on a read-only medium.
+/// > A `--read-only` mount answers EROFS to every change and writes nothing in the data directory but its
+/// > lock, and not even that on a read-only medium.
 #[test]
 fn media_that_cannot_be_written_are_read_without_a_lock() {
     if !fuse_available() {

@@ -62,8 +62,8 @@ fn forget_pages(file: &File) {
     nix::fcntl::posix_fadvise(file, 0, 0, dont_need).unwrap();
 }
 
-/// > A block is a regular file of its exact size, with `st_blocks` to match, one link, mode 0444, owned
-/// > by the user who mounted.
+/// > A block is a regular file of its exact size, with `st_blocks` to match, one link, mode 0444, owned by
+/// > the user who mounted.
 fn a_block_is_a_regular_file_of_its_exact_size(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
@@ -219,8 +219,7 @@ fn chmod_and_chown_succeed_and_change_nothing(backend: &'static str) {
     mount.unmount();
 }
 
-/// > Its modification time is what the writer set, otherwise when it was written, and stays over
-/// > remounts.
+/// > Its modification time is what the writer set, otherwise when it was written, and stays over remounts.
 fn mtime_is_what_the_writer_set_before_or_after_the_commit(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();

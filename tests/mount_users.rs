@@ -153,6 +153,9 @@ fn others_and_root_do_not_get_into_a_users_mount() {
     );
 }
 
+/// > These are shown, and not enforced: with `--allow-other`, others may read every file in the mount.
+///
+/// > Only the owner of the files, the user who mounted, and root may change anything: EACCES for others.
 #[test]
 fn with_allow_other_others_read_and_change_nothing() {
     script(
@@ -220,6 +223,8 @@ fn what_an_ordinary_user_cannot_do_is_said_with_a_hint() {
 
 /// > `--uid` and `--gid` say to whom the files belong; that user may change them like the one who
 /// > mounted.
+///
+/// > Only the owner of the files, the user who mounted, and root may change anything: EACCES for others.
 #[test]
 fn files_belong_to_whom_the_options_say() {
     script(

@@ -110,6 +110,9 @@ mod tests {
         leftovers.overdue(now, 100, AGE_MAX).map(|file| file.ino)
     }
 
+    /// > A file under a temporary name that was closed and that nobody renames is dropped: the
+    /// > oldest first, when all of them take half of `--max-staging`, and each after
+    /// > `--staging-timeout` (one hour).
     #[test]
     fn the_oldest_goes_when_they_take_too_much() {
         let (mut leftovers, now) = (Leftovers::default(), Instant::now());
@@ -129,6 +132,9 @@ mod tests {
         assert_eq!((leftovers.bytes, leftovers.waiting.len(), leftovers.place.len()), (0, 0, 0));
     }
 
+    /// > A file under a temporary name that was closed and that nobody renames is dropped: the
+    /// > oldest first, when all of them take half of `--max-staging`, and each after
+    /// > `--staging-timeout` (one hour).
     #[test]
     fn a_file_goes_when_it_is_too_old() {
         let (mut leftovers, now) = (Leftovers::default(), Instant::now());

@@ -119,11 +119,14 @@ pub fn time(time: fuser::TimeOrNow) -> SystemTime {
 mod tests {
     use super::*;
 
+    /// Beside a running Kubo the kernel is told of blocks briefly: `Shared::lasting` says so.
+    ///
     /// > With `--read-only` nothing is made and Kubo's lock is not taken: beside a running Kubo the mount
     /// > shows the blocks as they come and go, a name at most a second after the block is gone.
     #[test]
-    fn what_others_may_change_is_kept_for_a_second_at_most() {
+    fn what_another_program_may_change_is_believed_for_a_second() {
         assert_eq!(ttl(Validity::Brief), Duration::from_secs(1));
         assert_eq!(ttl(Validity::None), Duration::ZERO);
+        assert!(ttl(Validity::Long) > Duration::from_secs(3600));
     }
 }

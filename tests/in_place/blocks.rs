@@ -21,12 +21,8 @@ fn drop_in(theirs: &Theirs, content: &[u8]) -> String {
     cid
 }
 
-/// > `--backend file` opens a flatfs directory of another program, or a Kubo repository with one, in
-/// > place.
-/// > A block that was stored here is Kubo's, one that Kubo stored is here, listed as CIDv1 raw as long
-/// > as nobody has written it under another codec.
-/// > Nothing is put among Kubo's files that Kubo would not; marker, lock and CID forms are beside them,
-/// > in `.blocks.ipfs-persist` of the same parent.
+/// > A block that was stored here is Kubo's, one that Kubo stored is here, listed as CIDv1 raw as long as
+/// > nobody has written it under another codec.
 #[test]
 fn blocks_that_are_added_are_stored_as_their_program_would() {
     for store in STORES.into_iter().filter(|_| fuse_available()) {
@@ -86,10 +82,8 @@ fn healing_keeps_the_count_right() {
 
 /// Their program does not note under which CID a block was stored; we do, beside the store.
 ///
-/// > A block that was stored here is Kubo's, one that Kubo stored is here, listed as CIDv1 raw as long
-/// > as nobody has written it under another codec.
-/// > Nothing is put among Kubo's files that Kubo would not; marker, lock and CID forms are beside them,
-/// > in `.blocks.ipfs-persist` of the same parent.
+/// > A block that was stored here is Kubo's, one that Kubo stored is here, listed as CIDv1 raw as long as
+/// > nobody has written it under another codec.
 #[test]
 fn blocks_of_theirs_are_listed_as_raw_and_ours_as_they_were_stored() {
     for store in STORES.into_iter().filter(|_| fuse_available()) {
@@ -117,8 +111,8 @@ fn blocks_of_theirs_are_listed_as_raw_and_ours_as_they_were_stored() {
     }
 }
 
-/// > Nothing is put among Kubo's files that Kubo would not; marker, lock and CID forms are beside them,
-/// > in `.blocks.ipfs-persist` of the same parent.
+/// > Nothing is put among Kubo's files that Kubo would not; marker, lock and CID forms are beside them, in
+/// > `.blocks.ipfs-persist` of the same parent.
 #[test]
 fn what_is_ours_lies_beside_the_store_and_is_private() {
     for store in STORES.into_iter().filter(|_| fuse_available()) {

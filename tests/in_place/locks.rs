@@ -19,11 +19,7 @@ fn refused(output: &Output, words: &[&str], hint: &str) {
 
 /// Named in either way, a repository's blocks are one store.
 ///
-/// > `--backend file` opens a flatfs directory of another program, or a Kubo repository with one, in
-/// > place.
-/// > A mount holds that lock and Kubo's `repo.lock`, so it is refused while Kubo runs, and Kubo while
-/// > it is mounted.
-/// > A mount of this program that may change the store keeps out those that read, and they it.
+/// > `--backend file` opens a flatfs directory of another program, or a Kubo repository with one, in place.
 #[test]
 fn a_repository_and_its_blocks_are_the_same_store() {
     if !fuse_available() {
@@ -59,8 +55,8 @@ fn a_repository_and_its_blocks_are_the_same_store() {
     );
 }
 
-/// > A mount holds that lock and Kubo's `repo.lock`, so it is refused while Kubo runs, and Kubo while
-/// > it is mounted.
+/// > A mount holds that lock and Kubo's `repo.lock`, so it is refused while Kubo runs, and Kubo while it is
+/// > mounted.
 #[test]
 fn kubo_is_kept_out_until_the_store_is_closed() {
     if !fuse_available() {
@@ -82,8 +78,8 @@ fn kubo_is_kept_out_until_the_store_is_closed() {
     theirs.mount(&[]).unmount();
 }
 
-/// > A mount holds that lock and Kubo's `repo.lock`, so it is refused while Kubo runs, and Kubo while
-/// > it is mounted.
+/// > A mount holds that lock and Kubo's `repo.lock`, so it is refused while Kubo runs, and Kubo while it is
+/// > mounted.
 #[test]
 fn a_store_that_kubo_has_is_refused_before_anything_is_made() {
     if !fuse_available() {

@@ -63,9 +63,9 @@ fn on_media_that_cannot_be_written_only_reading_is_offered() {
 
 /// Attributes and names of blocks are otherwise believed for a day.
 ///
-/// > With `--read-only` nothing is made and Kubo's lock is not taken: beside a running Kubo the mount
-/// > shows the blocks as they come and go, a name at most a second after the block is gone.
-/// > Who has a block open keeps it.
+/// > With `--read-only` nothing is made and Kubo's lock is not taken: beside a running Kubo the mount shows
+/// > the blocks as they come and go, a name at most a second after the block is gone. Who has a block open
+/// > keeps it.
 #[test]
 fn beside_a_running_kubo_blocks_come_and_go() {
     if !fuse_available() {

@@ -50,6 +50,8 @@ pub fn command(bench: &Bench, data: &Path, more: &[&str]) -> Command {
 }
 
 /// The store as a whole, every way of opening it.
+///
+/// > Every other directory of another program is refused, named, and left untouched.
 fn store_meets_backend(name: &str, program: &str, backend: &'static str) {
     let bench = Bench::new(backend);
     let scratch = bench.path().join("stores");

@@ -51,6 +51,7 @@ fn main() {
         strict_takes_only_cids,
         options_say_what_an_alias_becomes,
         a_removed_name_is_gone_with_its_staging,
+        a_second_rsync_of_ordinary_files_sends_nothing,
     ])
 }
 
@@ -65,9 +66,14 @@ fn ino(path: &Path) -> u64 {
     fs::metadata(path).unwrap().ino()
 }
 
+/// > At close the bytes become a block: version 1, raw, sha2-256, or what `--cid-version`,
+/// > `--cid-codec` and `--cid-hash` say.
+/// > The name becomes an alias: a regular file with these bytes, with an inode of its own for as long
+/// > as the name lasts, and with the mode and times that tools set, before or after.
+/// > `readlink .ipfs-persist/names/NAME` gives the CID of its block.
+/// > Aliases are not listed in the root.
+/// > They end with the mount.
 fn a_name_becomes_an_alias_of_its_block(backend: &'static str) {
-    // R7: at close the bytes become a block (raw codec, sha2-256), and the name stays as an alias:
-    // a regular file with those bytes, an inode of its own. They are not in the root's listing.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     for (name, length) in [("photo.jpg", 100_000), ("dup.jpg", 100_000), ("README", 10), ("a b\n\u{e9}", 1)] {
@@ -95,11 +101,11 @@ fn a_name_becomes_an_alias_of_its_block(backend: &'static str) {
     }
 }
 
+/// > Writing to an alias, or truncating it by path, makes a new block, and the old one stays.
 fn an_overwritten_name_keeps_the_old_block(backend: &'static str) {
     // The claim of a name's writer to the block that it had made lasted until RELEASE, which comes
     // after close has returned: the next program that overwrote the name took the acknowledged
     // block away.
-    // R7: overwriting an alias makes a new block; the old block stays.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let mut cids = Vec::new();
@@ -130,8 +136,8 @@ fn an_overwritten_name_keeps_the_old_block(backend: &'static str) {
     }
 }
 
+/// > Writing to an alias, or truncating it by path, makes a new block, and the old one stays.
 fn editing_a_name_makes_a_new_block(backend: &'static str) {
-    // R7: overwriting, appending or editing an alias makes a new block; the old block stays.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let states = ["one\n", "one\ntwo\n", "one\nTWO\n", "ONE\nTWO\nend\n"];
@@ -158,8 +164,11 @@ fn editing_a_name_makes_a_new_block(backend: &'static str) {
     }
 }
 
+/// SQLite compares fstat with stat.
+///
+/// > The name becomes an alias: a regular file with these bytes, with an inode of its own for as long
+/// > as the name lasts, and with the mode and times that tools set, before or after.
 fn the_inode_lasts_as_long_as_the_name(backend: &'static str) {
-    // R7: an inode of its own for as long as the name lasts (SQLite compares fstat with stat).
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let path = mount.path("db");
@@ -187,8 +196,10 @@ fn the_inode_lasts_as_long_as_the_name(backend: &'static str) {
     assert!(ino(&path) != number && ino(&path) != other, "numbers are never used twice");
 }
 
+/// > The name becomes an alias: a regular file with these bytes, with an inode of its own for as long
+/// > as the name lasts, and with the mode and times that tools set, before or after.
+/// > Staged files and aliases have their own mode, owner and times.
 fn mode_and_times_are_as_tools_set_them(backend: &'static str) {
-    // R7: mode and times as the tools set them, also through a descriptor after its commit.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let path = mount.path("file");
@@ -223,8 +234,8 @@ fn mode_and_times_are_as_tools_set_them(backend: &'static str) {
     assert!(mode == 0o600 && mtime > before, "writing sets the time");
 }
 
+/// > Truncated to 0, or created and never written, it is an empty file that stores nothing.
 fn cut_to_nothing_it_is_an_empty_staged_file(backend: &'static str) {
-    // R7: truncated to 0 it is an empty staged file until bytes come.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let cid = cid_of(b"content");
@@ -246,9 +257,9 @@ fn cut_to_nothing_it_is_an_empty_staged_file(backend: &'static str) {
     }
 }
 
+/// > Writing to an alias, or truncating it by path, makes a new block, and the old one stays.
 fn truncation_by_path_makes_a_new_block(backend: &'static str) {
     // truncate(2) opens nothing, so no close came that could have stored what it left.
-    // R7: editing an alias makes a new block.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     put(mount.path("name"), b"content").unwrap();
@@ -263,9 +274,10 @@ fn truncation_by_path_makes_a_new_block(backend: &'static str) {
     assert_eq!(mount.alias("empty").unwrap(), cid_of(b"\0\0\0"));
 }
 
+/// Those of an alias too, also when its name and then its block go before the first read.
+///
+/// > Descriptors that are open go on reading it.
 fn a_reader_keeps_its_bytes(backend: &'static str) {
-    // R9: open handles keep reading what was removed or replaced; so do those of an alias, also
-    // when its name and then its block go before the first read.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let content = bytes(1, 200_000);
@@ -294,8 +306,8 @@ fn a_reader_keeps_its_bytes(backend: &'static str) {
     assert!(read_all(late).unwrap() == content);
 }
 
+/// > All descriptors of a plain name share one buffer, as with any file.
 fn handles_on_one_name_share_its_bytes(backend: &'static str) {
-    // R7: a regular file: whoever has it open sees what anybody writes to it.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     put(mount.path("shared"), &[b'.'; 10_000]).unwrap();
@@ -318,8 +330,8 @@ fn handles_on_one_name_share_its_bytes(backend: &'static str) {
     assert_eq!(mount.alias("shared").unwrap(), cid_of(&wanted));
 }
 
+/// > With `--strict`, creating a plain name is EINVAL.
 fn strict_takes_only_cids(backend: &'static str) {
-    // R7: `--strict` turns aliases off: a non-CID name -> EINVAL at create.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--strict"]);
     assert_eq!(errno(File::create(mount.path("name"))), EINVAL);
@@ -330,9 +342,9 @@ fn strict_takes_only_cids(backend: &'static str) {
     mount.assert_blocks(&[&cid_of(b"bytes")]);
 }
 
+/// > At close the bytes become a block: version 1, raw, sha2-256, or what `--cid-version`,
+/// > `--cid-codec` and `--cid-hash` say.
 fn options_say_what_an_alias_becomes(backend: &'static str) {
-    // R7: the bytes become a block (raw codec, sha2-256; `--cid-codec`, `--cid-hash`,
-    // `--cid-version` change that).
     let content = bytes(1, 100);
     for (version, codec, hash) in [
         (None, Some("dag-cbor"), None),

@@ -2,8 +2,10 @@
 
 use super::*;
 
+/// A rename over another name replaces it.
+///
+/// > Aliases can be renamed and removed, and the block stays.
 pub fn names_can_be_renamed(backend: &'static str) {
-    // R7: aliases can be renamed; a rename over another name replaces it, and its block stays.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let (a, b) = (cid_of(b"aaa"), cid_of(b"bbb"));
@@ -37,8 +39,9 @@ pub fn names_can_be_renamed(backend: &'static str) {
     assert!(errno(fs::rename(mount.path("void"), bench.path().join("outside"))) == libc::EXDEV);
 }
 
+/// > Renaming a plain name to a CID checks the bytes: EBADMSG if they are not that block.
+/// > If they are, the block gets the file's time.
 pub fn a_name_becomes_a_cid_if_its_bytes_are_that_block(backend: &'static str) {
-    // R7: renaming a staged or alias name to a CID checks the CID (EBADMSG).
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let content = bytes(1, 90_000);
@@ -100,8 +103,8 @@ pub fn a_name_becomes_a_cid_if_its_bytes_are_that_block(backend: &'static str) {
     mount.assert_blocks(&[&cid, &blake, &cid_of(b"")]);
 }
 
+/// > Renaming a CID name is EPERM, except to another spelling of the same block, which does nothing.
 pub fn block_names_cannot_be_renamed(backend: &'static str) {
-    // R7: renaming a CID name -> EPERM, unless to another spelling of itself.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let (cid, other) = (cid_of(b"block"), cid_of(b"other"));
@@ -124,8 +127,8 @@ pub fn block_names_cannot_be_renamed(backend: &'static str) {
     mount.assert_blocks(&[&cid, &other, &cid_of(b"third"), &staged]);
 }
 
+/// > Everything in it is made when it is opened, and read-only: EPERM.
 pub fn the_control_directory_cannot_be_changed(backend: &'static str) {
-    // The control directory is read-only (creating, renaming onto or removing it -> EPERM).
     let bench = Bench::new(backend);
     let mount = bench.mount();
     put(mount.path("name"), b"bytes").unwrap();
@@ -143,8 +146,8 @@ pub fn the_control_directory_cannot_be_changed(backend: &'static str) {
     mount.assert_blocks(&[&cid_of(b"bytes")]);
 }
 
+/// > Aliases can be renamed and removed, and the block stays.
 pub fn removing_a_name_keeps_the_block(backend: &'static str) {
-    // R7: removing an alias never removes the block.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let mut cids = Vec::new();
@@ -167,9 +170,10 @@ pub fn removing_a_name_keeps_the_block(backend: &'static str) {
     assert_eq!(errno(fs::remove_file(mount.path("name"))), ENOENT);
 }
 
+/// `rsync --delete`, which sees only CIDs, would else empty the store that it has just filled.
+///
+/// > A block that an alias stands for cannot be removed: EBUSY.
 pub fn a_block_under_an_alias_cannot_be_removed(backend: &'static str) {
-    // R7: a block cannot be removed while an alias stands on it -> EBUSY, for `rsync --delete`,
-    // which sees only CIDs, would else empty the store that it has just filled.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let cid = cid_of(b"bytes");
@@ -187,8 +191,8 @@ pub fn a_block_under_an_alias_cannot_be_removed(backend: &'static str) {
     mount.assert_blocks(&[]);
 }
 
+/// Renaming works for staged files, also while they are being written.
 pub fn an_open_file_can_be_renamed(backend: &'static str) {
-    // R7: renaming works for staged files, also while they are being written.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     for from in [".data.tmp", "data.part"] {
@@ -221,9 +225,10 @@ pub fn an_open_file_can_be_renamed(backend: &'static str) {
     mount.assert_blocks(&[&cid]);
 }
 
+/// > If they are, the block gets the file's time.
 pub fn a_rename_to_a_stored_cid_brings_its_time(backend: &'static str) {
-    // R11: mtime is what the writer set. rsync sets it on the file that it then renames, and once in
-    // two hundred times that file has a name which is stored at its close.
+    // rsync sets the time on the file that it then renames, and once in two hundred times that file has a
+    // name which is stored at its close.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let content = bytes(1, 1000);
@@ -243,10 +248,10 @@ pub fn a_rename_to_a_stored_cid_brings_its_time(backend: &'static str) {
     mount.assert_blocks(&[&cid]);
 }
 
+/// > They are not: EBADMSG, and nothing is stored.
 pub fn after_a_rename_to_a_cid_other_bytes_are_refused(backend: &'static str) {
     // Bytes written through a descriptor after its name had become a CID went nowhere, and close
     // returned 0.
-    // R5: unequal bytes -> EBADMSG at close, the stored block untouched.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let cid = cid_of(b"whole");
@@ -264,8 +269,8 @@ pub fn after_a_rename_to_a_cid_other_bytes_are_refused(backend: &'static str) {
     }
 }
 
+/// Memory that was staged for a removed name is given back.
 pub fn a_removed_name_is_gone_with_its_staging(backend: &'static str) {
-    // R7: aliases can be removed; memory that was staged for them is given back.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     for round in 0..20 {
@@ -279,4 +284,28 @@ pub fn a_removed_name_is_gone_with_its_staging(backend: &'static str) {
     eventually("nothing is staged", || mount.stats()["gauges"]["staged_bytes"] == 0);
     assert_eq!(mount.stats()["gauges"]["names"], 0);
     mount.assert_blocks(&[]);
+}
+
+/// > So a second `rsync -a` of the same files sends nothing.
+pub fn a_second_rsync_of_ordinary_files_sends_nothing(backend: &'static str) {
+    if !need("rsync") {
+        return;
+    }
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    fs::create_dir(bench.path().join("src")).unwrap();
+    for (seed, name) in (1..).zip(["a", "with space.txt", ".hidden", "photo.jpg", "empty"]) {
+        let path = bench.path().join("src").join(name);
+        fs::write(&path, bytes(seed, if name == "empty" { 0 } else { 40_000 * seed as usize })).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600 + seed as u32 * 0o10)).unwrap();
+        let then = SystemTime::UNIX_EPOCH + Duration::from_millis(1_600_000_000_250 + seed);
+        File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
+    }
+    let first = sh_ok(bench.path(), "rsync -a --itemize-changes src/ mnt/");
+    assert_eq!(first.matches(">f").count(), 5, "{first}");
+    for more in ["", "--checksum"] {
+        assert_eq!(sh_ok(bench.path(), &format!("rsync -a --itemize-changes {more} src/ mnt/")), "");
+    }
+    assert_eq!(mount.alias("a").unwrap(), cid_of(&bytes(1, 40_000)));
+    sh_ok(bench.path(), "cd src; for f in * .hidden; do cmp \"$f\" \"../mnt/$f\"; done");
 }

@@ -2,8 +2,10 @@
 
 use super::*;
 
+/// > Temporary names of tools store nothing until they are renamed: `.NAME.tmp`, vim's `.NAME.sw?`, and
+/// > rsync's `.NAME.` with six letters or digits that are not all lower-case letters, or any six of
+/// > them if `NAME` is a CID.
 pub fn temporary_names_store_nothing(backend: &'static str) {
-    // R7: temporary names are plain staging and store nothing until they are renamed.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     for name in [".photo.jpg.aB3xY9", ".notes.swp", ".notes.swx", ".data.tmp"] {
@@ -30,9 +32,11 @@ pub fn temporary_names_store_nothing(backend: &'static str) {
     }
 }
 
+/// vim syncs its swap file.
+///
+/// > `fsync` on one stores its bytes, because it promises to; that block goes again with the name,
+/// > unless somebody else has stored it meanwhile.
 pub fn a_synced_temporary_file_is_stored_until_it_is_removed(backend: &'static str) {
-    // R7: an fsync on one stores its bytes as a block, for fsync promises; when the name is removed
-    // that block goes too, unless somebody else has stored it meanwhile (vim syncs its swap file).
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let sync = |name: &str, content: &[u8]| {
@@ -85,9 +89,9 @@ pub fn a_synced_temporary_file_is_stored_until_it_is_removed(backend: &'static s
     mount.assert_blocks(&[&cid, &cid_of(b"data"), &cid_of(b"more")]);
 }
 
+/// > If a descriptor stores some bytes at an early close and then goes on writing, the first block does
+/// > not stay behind, unless it was there before or somebody else has stored it since.
 pub fn a_prefix_at_an_early_close_does_not_stay(backend: &'static str) {
-    // R7: if a handle commits a prefix at an early close and then a longer content, the first block
-    // does not stay behind if this handle made it.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let (a, b) = (bytes(1, 5000), bytes(2, 700));
@@ -110,8 +114,8 @@ pub fn a_prefix_at_an_early_close_does_not_stay(backend: &'static str) {
     assert!(fs::read(mount.path("other")).unwrap() == a);
 }
 
+/// > Nor does it stay when a later write is refused.
 pub fn a_prefix_goes_when_a_later_write_is_refused(backend: &'static str) {
-    // R7: nor when a later write of the handle is refused.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     for name in ["name", &cid_of(b"prefix")] {
@@ -138,9 +142,10 @@ pub fn a_prefix_goes_when_a_later_write_is_refused(backend: &'static str) {
     mount.assert_blocks(&[]);
 }
 
+/// > A plain name then stands for what it did before, or, if it was new or had been cut to nothing, is
+/// > gone.
 pub fn a_refused_edit_leaves_the_name_as_it_was(backend: &'static str) {
-    // R8: a handle that was refused a write stores nothing. An alias that was appended to in vain
-    // was once gone with the refused bytes.
+    // An alias that was appended to in vain was once gone with the refused bytes.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-block-size", "64KiB"]);
     let content = bytes(1, 50_000);
@@ -157,13 +162,16 @@ pub fn a_refused_edit_leaves_the_name_as_it_was(backend: &'static str) {
     assert_eq!(fs::metadata(mount.path("log")).unwrap().len(), 50_000);
     assert_eq!(mount.alias("log").unwrap(), cid_of(&content));
     mount.assert_blocks(&[&cid_of(&content)]);
-    // A name that had nothing to go back to leaves nothing behind.
-    assert_eq!(errno(put(mount.path("new"), &bytes(3, 70_000))), EFBIG);
-    eventually("the name is gone", || !mount.path("new").exists());
+    // A name that had nothing to go back to leaves nothing behind, nor does one that was cut to nothing.
+    for name in ["new", "log"] {
+        assert_eq!(errno(put(mount.path(name), &bytes(3, 70_000))), EFBIG);
+        eventually("the name is gone", || !mount.path(name).exists());
+    }
+    mount.assert_blocks(&[&cid_of(&content)]);
 }
 
+/// As for other refusals: an identity CID holds at most 128 bytes.
 pub fn bytes_that_no_cid_can_have_leave_no_name(backend: &'static str) {
-    // R8, as for other refusals: an identity CID holds at most 128 bytes.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--cid-hash", "identity"]);
     assert_eq!(errno(put(mount.path("long"), &bytes(1, 1000))), EINVAL);
@@ -172,8 +180,9 @@ pub fn bytes_that_no_cid_can_have_leave_no_name(backend: &'static str) {
     assert_eq!(fs::read(mount.path("short")).unwrap(), b"short");
 }
 
+/// > A file that was refused a write (EFBIG, ENOSPC, ENOMEM) stores nothing, and its close fails with
+/// > the same error.
 pub fn a_failed_change_leaves_the_store_as_it_was(backend: &'static str) {
-    // R8: a handle that was refused a write stores nothing; R7: the old block stays.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-block-size", "1MiB"]);
     let content = bytes(1, 1000);

@@ -146,6 +146,8 @@ fn unmount(mnt: &Path) {
 ///
 /// > Unmounting, by `umount`, `fusermount3 -u` or `ipfs-persist-mount unmount`: requests finish, everything
 /// > becomes durable, the store is closed, its lock released, the process ends.
+/// > SIGTERM, SIGINT and SIGHUP detach at once, so that nothing new can be opened.
+/// > The exit code is 0.
 #[test]
 fn whatever_way_a_mount_ends_everything_is_there_again() {
     if !fuse_available() {

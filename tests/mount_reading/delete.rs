@@ -143,9 +143,6 @@ fn assert_reads(file: &File, map: &Map, content: &[u8], what: &str) {
     }
 }
 
-/// Cached, mapped, and those whose file the kernel reads itself, also parts that nobody had read
-/// before.
-///
 /// > Descriptors that are open go on reading it.
 fn open_handles_keep_reading_a_removed_block(backend: &'static str) {
     let bench = Bench::new(backend);
@@ -232,8 +229,8 @@ fn no_delete_is_eperm(backend: &'static str) {
     mount.unmount();
 }
 
-/// > A `--read-only` mount answers EROFS to every change and writes nothing in the data directory but
-/// > its lock, and not even that on a read-only medium.
+/// > A `--read-only` mount answers EROFS to every change and writes nothing in the data directory but its
+/// > lock, and not even that on a read-only medium.
 /// > `sled` cannot be mounted so, nor `redb` after a kill until it was mounted for writing once.
 fn a_read_only_mount_answers_erofs(backend: &'static str) {
     let bench = Bench::new(backend);

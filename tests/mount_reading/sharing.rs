@@ -104,9 +104,10 @@ fn a_block_that_comes_and_goes_is_whole_or_absent(backend: &'static str) {
     mount.unmount();
 }
 
-/// "A shared writable mapping of it -> ENODEV". Where the kernel reads the files of blocks by
-/// itself it once mapped them for writing too: what a program stored into the mapping went straight
-/// into the block, with no hash and no error.
+/// Where the kernel reads the files of blocks by itself it once mapped them for writing too: what a program
+/// stored into the mapping went straight into the block, with no hash and no error.
+///
+/// > A shared writable mapping is ENODEV.
 fn a_shared_writable_mapping_of_a_block_is_enodev(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();

@@ -20,8 +20,8 @@ pub fn damaged(bench: &Bench) -> (Mounted, Vec<(String, Vec<u8>)>) {
     (bench.mount(), blocks)
 }
 
+/// > If the stored copy is damaged, it is replaced.
 pub fn a_damaged_copy_is_healed(backend: &'static str) {
-    // R6: the same bytes heal a copy that fails its hash.
     let bench = Bench::new(backend);
     let (mount, blocks) = damaged(&bench);
     for (cid, _) in &blocks {
@@ -34,11 +34,11 @@ pub fn a_damaged_copy_is_healed(backend: &'static str) {
     untouched(&bench.mount(), &blocks);
 }
 
+/// > If the stored copy is damaged, it is replaced.
 pub fn a_healed_block_is_read_right_at_once(backend: &'static str) {
     // The kernel reads a large block's file by itself, and the registration of that file lasts until
     // RELEASE, which comes after close: a reader that opened the block right after it was healed
     // could be given the damaged file.
-    // R6: the same bytes heal a copy that fails its hash. R10: never wrong bytes.
     let bench = Bench::new(backend);
     let (mount, blocks) = damaged(&bench);
     for _ in 0..15 {
@@ -66,8 +66,11 @@ pub fn a_healed_block_is_read_right_at_once(backend: &'static str) {
     assert_eq!(mount.count("panics"), 0);
 }
 
+/// Damaged as it may be.
+///
+/// > The stored block does not change, and readers keep reading it meanwhile, whatever way they opened
+/// > it.
 pub fn wrong_bytes_do_not_heal(backend: &'static str) {
-    // R6: different bytes fail, with the stored copy untouched, damaged as it may be.
     let bench = Bench::new(backend);
     let (mount, blocks) = damaged(&bench);
     for (cid, content) in &blocks {
@@ -82,8 +85,10 @@ pub fn wrong_bytes_do_not_heal(backend: &'static str) {
     assert_eq!(mount.count("blocks_healed"), 0);
 }
 
+/// Writing it again reads the stored copy, so it finds damage that came after the check of the mount.
+///
+/// > If the stored copy is damaged, it is replaced.
 pub fn a_copy_that_was_damaged_after_its_check_is_healed(backend: &'static str) {
-    // R6: a re-put reads the stored copy, so it finds damage that came after the check of the mount.
     let bench = Bench::new(backend);
     let (mount, blocks) = stored(&bench);
     for (cid, content) in &blocks {

@@ -69,9 +69,8 @@ fn untouched(mount: &Mounted, blocks: &[(String, Vec<u8>)]) {
     mount.assert_blocks(&blocks.iter().map(|(cid, _)| cid.as_str()).collect::<Vec<_>>());
 }
 
+/// > Writing the same bytes succeeds and rewrites nothing.
 fn the_same_bytes_succeed_with_every_tool(backend: &'static str) {
-    // R6: write to a CID that is stored already is idempotent: the same bytes succeed without
-    // rewriting. The same user can `cp` the same file twice.
     let bench = Bench::new(backend);
     let (mount, blocks) = stored(&bench);
     let written = mount.count("stored_bytes");
@@ -107,8 +106,10 @@ fn the_same_bytes_succeed_with_every_tool(backend: &'static str) {
     assert_eq!(mount.count("mismatches"), 0);
 }
 
+/// > Different bytes are EBADMSG at the first write that differs, too few at close.
+/// > The stored block does not change, and readers keep reading it meanwhile, whatever way they opened
+/// > it.
 fn different_bytes_fail_and_change_nothing(backend: &'static str) {
-    // R6: different bytes fail, with the stored block untouched.
     let bench = Bench::new(backend);
     let (mount, blocks) = stored(&bench);
     for (cid, content) in &blocks {
@@ -147,8 +148,10 @@ fn different_bytes_fail_and_change_nothing(backend: &'static str) {
     assert!(errors.contains("differ from byte 10 on"), "{errors}");
 }
 
+/// In whatever order and however often they are written.
+///
+/// > Writing the same bytes succeeds and rewrites nothing.
 fn the_same_bytes_succeed_in_any_order(backend: &'static str) {
-    // R6: the same bytes succeed, in whatever order and however often they are written.
     let bench = Bench::new(backend);
     let (mount, blocks) = stored(&bench);
     for (cid, content) in &blocks {
@@ -173,8 +176,8 @@ fn the_same_bytes_succeed_in_any_order(backend: &'static str) {
     untouched(&mount, &blocks);
 }
 
+/// > Appending, truncating to another length and `fallocate` are EPERM.
 fn a_stored_block_cannot_be_changed_otherwise(backend: &'static str) {
-    // R6: O_APPEND, truncate to another length, fallocate on a stored block -> EPERM.
     let bench = Bench::new(backend);
     let (mount, blocks) = stored(&bench);
     for (cid, content) in &blocks {
@@ -205,8 +208,8 @@ fn a_stored_block_cannot_be_changed_otherwise(backend: &'static str) {
     untouched(&mount, &blocks);
 }
 
+/// > A shared writable mapping is ENODEV.
 fn a_stored_block_cannot_be_mapped_for_writing(backend: &'static str) {
-    // R6: a shared writable mapping of a stored block -> ENODEV.
     let bench = Bench::new(backend);
     let (mount, blocks) = stored(&bench);
     for (cid, content) in &blocks {
@@ -220,8 +223,9 @@ fn a_stored_block_cannot_be_mapped_for_writing(backend: &'static str) {
     untouched(&mount, &blocks);
 }
 
+/// > The stored block does not change, and readers keep reading it meanwhile, whatever way they opened
+/// > it.
 fn readers_see_right_bytes_while_it_is_written_again(backend: &'static str) {
-    // R6: readers keep reading the old bytes meanwhile, whatever way they opened it.
     let bench = Bench::new(backend);
     let (mount, blocks) = stored(&bench);
     let done = AtomicBool::new(false);
@@ -262,8 +266,8 @@ fn readers_see_right_bytes_while_it_is_written_again(backend: &'static str) {
     untouched(&mount, &blocks);
 }
 
+/// Opening a stored block for reading and writing changes nothing; it reads as it is.
 fn a_stored_block_can_be_read_through_a_writer(backend: &'static str) {
-    // R6: opening a stored block for reading and writing changes nothing; it reads as it is.
     let bench = Bench::new(backend);
     let (mount, blocks) = stored(&bench);
     for (cid, content) in &blocks {
@@ -280,8 +284,10 @@ fn a_stored_block_can_be_read_through_a_writer(backend: &'static str) {
     untouched(&mount, &blocks);
 }
 
+/// Tools that remove the old file first store the block anew.
+///
+/// > chmod and chown succeed and change nothing, so that `cp -p`, `tar`, `rsync` and `install` work.
 fn install_and_tar_replace_it(backend: &'static str) {
-    // R6, R9: tools that remove the old file first store the block anew.
     let bench = Bench::new(backend);
     let (mount, blocks) = stored(&bench);
     for (cid, _) in &blocks {
@@ -296,8 +302,9 @@ fn install_and_tar_replace_it(backend: &'static str) {
     untouched(&mount, &blocks);
 }
 
+/// > Its modification time is what the writer set, otherwise when it was written, and stays over
+/// > remounts.
 fn times_are_the_last_writers(backend: &'static str) {
-    // R11: mtime = what the writer set (before or after the commit).
     let bench = Bench::new(backend);
     let (mount, blocks) = stored(&bench);
     for (cid, content) in &blocks {
@@ -313,8 +320,12 @@ fn times_are_the_last_writers(backend: &'static str) {
     untouched(&mount, &blocks);
 }
 
+/// Writing the block under another spelling of its CID is writing it again.
+///
+/// > Every spelling of a CID that is a legal file name (at most 255 bytes, no `/`) and carries a
+/// > block's multihash opens that block: version 0 or 1, any codec, any of the twenty multibases that
+/// > Kubo knows.
 fn every_spelling_is_the_same_block(backend: &'static str) {
-    // R1, R6: writing the block under another spelling of its CID is writing it again.
     let bench = Bench::new(backend);
     let (mount, blocks) = stored(&bench);
     for (cid, content) in &blocks {

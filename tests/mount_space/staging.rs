@@ -11,11 +11,11 @@ pub fn stage(mount: &Mounted, name: &str, length: usize) -> File {
     file
 }
 
-/// > All staged bytes together are at most `--max-staging`.
-/// > A writer that finds no room waits up to 5 seconds, then gets ENOMEM.
+/// > A file that was refused a write (EFBIG, ENOSPC, ENOMEM) stores nothing, and its close fails with
+/// > the same error.
+/// > All staged bytes together are at most `--max-staging`. A writer that finds no room waits up to 5
+/// > seconds, then gets ENOMEM.
 pub fn a_writer_beyond_the_staging_cap_waits_and_is_refused(backend: &'static str) {
-    // Memory is bounded: bytes staged by all writers together are capped (`--max-staging`); beyond
-    // it a writer waits a bounded time, then gets ENOMEM.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-staging", "2MiB"]);
     let one = stage(&mount, ".one.tmp", 1 << 20);
@@ -105,9 +105,11 @@ pub fn more_waiting_writers_than_there_may_be_are_refused_at_once(backend: &'sta
     eventually("no other name is left", || mount.stats()["gauges"]["names"] == 1);
 }
 
+/// > A file under a temporary name that was closed and that nobody renames is dropped: the oldest
+/// > first, when all of them take half of `--max-staging`, and each after `--staging-timeout` (one
+/// > hour).
+/// > It is logged and counted (`leftovers_dropped`).
 pub fn temporary_files_that_nobody_renames_are_dropped(backend: &'static str) {
-    // R7: closed staging that nobody renames is dropped, oldest first, when half the staging cap is
-    // taken; logged and counted.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-staging", "4MiB"]);
     let name = |n: u64| format!(".{n}.tmp");
@@ -131,6 +133,9 @@ pub fn temporary_files_that_nobody_renames_are_dropped(backend: &'static str) {
 }
 
 /// > The time is looked at when a file is created or closed, and every minute.
+/// > A file under a temporary name that was closed and that nobody renames is dropped: the oldest
+/// > first, when all of them take half of `--max-staging`, and each after `--staging-timeout` (one
+/// > hour).
 pub fn temporary_files_go_after_the_staging_timeout(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--staging-timeout", "0.3"]);

@@ -2,10 +2,11 @@
 
 use super::*;
 
+/// > An empty file is stored only under the CID of the empty block.
+/// > Under any other CID, `: > CID` succeeds and leaves nothing, and changes nothing where the block is
+/// > stored.
+/// > Truncated to 0, or created and never written, it is an empty file that stores nothing.
 pub fn an_empty_file_is_the_empty_block_or_nothing(backend: &'static str) {
-    // R5: no bytes at all: a name that is the CID of the empty block is stored at the first FLUSH;
-    // under any other CID an empty file leaves nothing behind; under a non-CID name it stays an
-    // empty staged file and stores nothing.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     assert_eq!(cid_of(b""), EMPTY);
@@ -36,9 +37,8 @@ pub fn an_empty_file_is_the_empty_block_or_nothing(backend: &'static str) {
     assert!(!mount.path("probe").exists());
 }
 
+/// > A file whose name was removed while it was open stores nothing any more.
 pub fn a_file_removed_while_open_stores_nothing(backend: &'static str) {
-    // R5: a staged file or alias whose name was removed while it was open stores nothing
-    // (`tempfile.TemporaryFile`).
     let bench = Bench::new(backend);
     let mount = bench.mount();
     for (round, name) in [cid_of(&bytes(13, 500)), "plain.txt".to_owned()].into_iter().enumerate() {
@@ -79,10 +79,10 @@ with tempfile.SpooledTemporaryFile(dir='.', max_size=10) as f:
     eventually("no staging is left", || mount.stats()["gauges"]["staged_bytes"] == 0);
 }
 
+/// > A file whose name was removed while it was open stores nothing any more.
 pub fn a_file_removed_during_its_commit_stores_nothing(backend: &'static str) {
     // A staged file that was removed while its bytes were on the way to the store came back as a
     // block: rm had returned 0 by then.
-    // R5: a staged file whose name was removed while it was open stores nothing.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     for round in 0..60 {
@@ -98,9 +98,11 @@ pub fn a_file_removed_during_its_commit_stores_nothing(backend: &'static str) {
     mount.assert_blocks(&[]);
 }
 
+/// In whatever order they were written, cut, extended and overwritten.
+///
+/// > The bytes are the block: it is stored as durably as [durability](#durability) says, and `close`
+/// > returns 0.
 pub fn any_order_of_writes_gives_the_same_block(backend: &'static str) {
-    // R5: bytes are staged, hashed as they arrive, and judged as they are at the close, in whatever
-    // order they were written, cut, extended and overwritten.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let mut random = Random(0x1234_5678_9abc_def1);
@@ -171,8 +173,8 @@ pub fn any_order_of_writes_gives_the_same_block(backend: &'static str) {
     assert!(fs::read(mount.path(cid_of(&sparse))).unwrap() == sparse);
 }
 
+/// While it is staged, whoever writes it can read it back through the same descriptor.
 pub fn bytes_written_can_be_read_back(backend: &'static str) {
-    // R5: while it is staged, whoever writes it can read it back through the same descriptor.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let content = bytes(15, 300_000);
@@ -194,8 +196,11 @@ pub fn bytes_written_can_be_read_back(backend: &'static str) {
     assert_eq!(fs::metadata(mount.path(&cid)).unwrap().mtime(), 77, "set after the commit");
 }
 
+/// Bytes that came through a mapping too.
+///
+/// > The verdict falls when a descriptor is closed, or on `fsync`, if bytes were written since the last
+/// > verdict.
 pub fn mapped_writes_are_judged(backend: &'static str) {
-    // R5: the verdict falls at FLUSH or FSYNC, for bytes that came through a mapping too.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     if !need("python3") {
@@ -241,9 +246,10 @@ m.close()",
     mount.assert_blocks(&[]);
 }
 
+/// > Only bytes that come through a mapping after the last `close` or `msync` are judged when nobody
+/// > can be told any more: if they are not the block, or cannot be stored, that is logged and counted
+/// > (`mapped_writes_lost`).
 pub fn a_mapping_written_after_the_last_close_is_counted(backend: &'static str) {
-    // R5: an error that only RELEASE would see must not exist, except for a mapping written after
-    // the last flush, which is logged and counted.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     if !need("python3") {

@@ -6,6 +6,7 @@
 mod bytes;
 #[path = "../common/mod.rs"]
 mod common;
+mod early;
 mod writers;
 
 use std::fs::{self, File, OpenOptions};
@@ -16,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::*;
 use common::*;
+use early::*;
 use libc::{EBADMSG, EEXIST, EFBIG, ENOENT};
 use nix::fcntl::{FallocateFlags, fallocate};
 use writers::*;
@@ -48,11 +50,15 @@ fn main() {
         a_close_during_a_commit_is_judged_by_its_own_bytes,
         a_write_past_the_limit_is_refused_at_once,
         after_truncation_to_nothing_a_refused_file_starts_anew,
+        bytes_are_staged_in_memory_under_a_number_of_their_own,
+        synchronous_writes_are_judged_one_by_one,
+        what_can_be_known_early_is_an_error_early,
     ])
 }
 
+/// > The bytes are the block: it is stored as durably as [durability](#durability) says, and `close`
+/// > returns 0.
 fn right_bytes_are_stored_when_close_returns(backend: &'static str) {
-    // R5: equal -> the block is committed under the mount's durability and close returns 0.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let mut cids = Vec::new();
@@ -83,8 +89,9 @@ fn right_bytes_are_stored_when_close_returns(backend: &'static str) {
     }
 }
 
+/// > They are not: EBADMSG, and nothing is stored.
+/// > Then the name is gone.
 fn wrong_bytes_leave_nothing(backend: &'static str) {
-    // R5: unequal -> EBADMSG, nothing is stored, the name does not exist afterwards.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let content = bytes(1, 5000);
@@ -106,8 +113,9 @@ fn wrong_bytes_leave_nothing(backend: &'static str) {
     mount.assert_blocks(&[&cid]);
 }
 
+/// > The verdict falls when a descriptor is closed, or on `fsync`, if bytes were written since the last
+/// > verdict.
 fn fsync_gives_the_verdict_too(backend: &'static str) {
-    // R5: the verdict falls at FLUSH or FSYNC with new bytes since the last verdict.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let content = bytes(2, 3000);
@@ -137,9 +145,8 @@ fn fsync_gives_the_verdict_too(backend: &'static str) {
     });
 }
 
+/// > A close without new bytes gives no verdict; shells and `dd` send one before they write.
 fn a_close_with_nothing_new_gives_no_verdict(backend: &'static str) {
-    // R5: a FLUSH with nothing new gives no verdict: shells (`>` redirection dup2s and closes) and
-    // dd send one before any data.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let content = bytes(4, 200_000);
@@ -171,9 +178,10 @@ fn a_close_with_nothing_new_gives_no_verdict(backend: &'static str) {
     mount.assert_blocks(&[&cid]);
 }
 
+/// > The bytes stay until the last descriptor is closed, so that `(cat a; cat b) > CID` still
+/// > completes, although the first `cat` reports an error.
+/// > Then the name is gone.
 fn two_programs_may_write_one_block_after_another(backend: &'static str) {
-    // R5: after a mismatch the staged bytes stay until RELEASE, so `(cat a; cat b) > CID` still
-    // completes (the first cat reports an error).
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let (a, b) = (bytes(5, 70_000), bytes(6, 30_000));
@@ -191,9 +199,9 @@ fn two_programs_may_write_one_block_after_another(backend: &'static str) {
     mount.assert_blocks(&[]);
 }
 
+/// > While a file is staged, `stat`, `chmod` and `utimes` work by its path.
+/// > Opening it for reading is ENOENT until the block is stored.
 fn a_staged_file_can_be_looked_at_and_not_read(backend: &'static str) {
-    // R5: while staged: stat, chmod, utimens by path work (entry TTL 0); opening for reading is
-    // ENOENT until the commit.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let content = bytes(7, 1000);
@@ -208,7 +216,7 @@ fn a_staged_file_can_be_looked_at_and_not_read(backend: &'static str) {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
     let then = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
     file.write_all_at(&content[400..], 400).unwrap();
-    file.set_modified(then).unwrap();
+    raw::set_times(&path, then, then).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), then);
     assert_eq!(errno(File::open(&path)), ENOENT);
     assert_eq!(errno(OpenOptions::new().write(true).create_new(true).open(&path)), EEXIST);
@@ -221,8 +229,9 @@ fn a_staged_file_can_be_looked_at_and_not_read(backend: &'static str) {
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), block_mtime);
 }
 
+/// > Two writers of one CID have bytes of their own each; the first right one stores the block, the
+/// > other rewrites it (R6).
 fn writers_of_one_cid_are_independent(backend: &'static str) {
-    // R5: two writers of one CID are independent; the first right one wins, the second is a re-put.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let content = bytes(8, 100_000);
@@ -244,9 +253,8 @@ fn writers_of_one_cid_are_independent(backend: &'static str) {
     assert_eq!((mount.count("blocks_stored"), mount.count("blocks_rewritten")), (1, 1));
 }
 
+/// A reader never sees staged bytes, through the page cache either.
 fn staged_bytes_are_never_read_as_the_block(backend: &'static str) {
-    // R5: bytes are staged under an inode of their own, never that of the stored block: a reader
-    // never sees staged bytes, through the page cache either.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let content = bytes(10, 150_000);

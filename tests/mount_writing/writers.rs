@@ -2,9 +2,12 @@
 
 use super::*;
 
+/// Descriptors that are duplicates of one another, in children too, write one file, and the last verdict
+/// counts.
+///
+/// > The verdict falls when a descriptor is closed, or on `fsync`, if bytes were written since the last
+/// > verdict.
 pub fn duplicates_and_children_share_a_writer(backend: &'static str) {
-    // R5: descriptors that are duplicates of one another, in children too, write one file; every
-    // close with new bytes gives a verdict, and the last one counts.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let cid = cid_of(b"one two three ");
@@ -39,10 +42,11 @@ os.close(fd)
     }
 }
 
+/// > The bytes are the block: it is stored as durably as [durability](#durability) says, and `close`
+/// > returns 0.
 pub fn a_retry_right_after_a_refusal_is_stored(backend: &'static str) {
     // The refused file ended at its RELEASE, between the retry's lookup and its open: the retry then
     // wrote to a file without a name, close returned 0, and nothing was stored.
-    // R5: right bytes -> the block is committed and close returns 0.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     thread::scope(|scope| {
@@ -63,11 +67,12 @@ pub fn a_retry_right_after_a_refusal_is_stored(backend: &'static str) {
     mount.assert_blocks(&[]);
 }
 
+/// > But a verdict of EBADMSG is repeated at every close until the bytes change: the first close may be
+/// > that of a child process which looks at nothing.
 pub fn every_close_of_wrong_bytes_is_told_so(backend: &'static str) {
     // The verdict on wrong bytes was given once. When a process with several threads started a
     // program, the close that exec(2) does in the child took it, and the writer's own close, with
     // nothing new, returned 0 for bytes that were not stored.
-    // Durability: close() returned 0 -> survives a power cut.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     let content = bytes(21, 5000);
@@ -124,8 +129,9 @@ pub fn many_writers_share_a_sync(backend: &'static str) {
     eventually("no staging is left", || mount.stats()["gauges"]["staged_bytes"] == 0);
 }
 
+/// > Two writers of one CID have bytes of their own each; the first right one stores the block, the
+/// > other rewrites it (R6).
 pub fn one_block_written_by_many_at_once(backend: &'static str) {
-    // R5: the first right one wins, the second is a re-put; both succeed.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     for round in 0..20 {
@@ -150,10 +156,11 @@ pub fn one_block_written_by_many_at_once(backend: &'static str) {
     assert_eq!(mount.ls().len(), 20);
 }
 
+/// > The verdict falls when a descriptor is closed, or on `fsync`, if bytes were written since the last
+/// > verdict.
 pub fn a_close_during_a_commit_is_judged_by_its_own_bytes(backend: &'static str) {
     // A close that came while another descriptor's commit was under way was answered by that
     // commit, so bytes written in between were acknowledged without a verdict.
-    // R5: the verdict falls at FLUSH with new bytes since the last verdict.
     let bench = Bench::new(backend);
     let mount = bench.mount();
     for round in 0..60 {
@@ -175,9 +182,10 @@ pub fn a_close_during_a_commit_is_judged_by_its_own_bytes(backend: &'static str)
     }
 }
 
+/// > A write beyond `--max-block-size` (2 MiB, unless it says otherwise) is EFBIG at once.
+/// > A file that was refused a write (EFBIG, ENOSPC, ENOMEM) stores nothing, and its close fails with
+/// > the same error.
 pub fn a_write_past_the_limit_is_refused_at_once(backend: &'static str) {
-    // R8: a write past --max-block-size -> EFBIG at that write. A handle that was refused a write
-    // stores nothing: its close fails with the same error.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-block-size", "100KiB"]);
     let limit = 100 << 10;
@@ -212,11 +220,16 @@ pub fn a_write_past_the_limit_is_refused_at_once(backend: &'static str) {
         assert!(!output.status.success() && text(&output).contains("File too large"), "{}", text(&output));
         eventually("nothing is left", || !mount.path("large").exists());
     }
+    mount.unmount();
+    let mount = bench.mount();
+    let file = File::create(mount.path("default")).unwrap();
+    assert_eq!(errno(file.write_at(b"x", 2 << 20)), EFBIG);
+    assert_eq!(errno(close(file)), EFBIG);
+    put(mount.path("default"), &vec![0; 2 << 20]).unwrap();
 }
 
+/// A file that was cut to nothing is a new file: what it was refused before does not count.
 pub fn after_truncation_to_nothing_a_refused_file_starts_anew(backend: &'static str) {
-    // R8: a handle that was refused a write stores nothing; a file that was cut to nothing is a new
-    // file and may start anew.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-block-size", "100KiB"]);
     let content = bytes(18, 1000);

@@ -22,26 +22,27 @@ once). They are not: `a. b` is refused. Is it?
 | a  name | EINVAL. |
 ";
 
-/// The sentences of [`DOCUMENT`], as tests quote them.
-const WHOLE: &str = "\
-/// Words of its own.
-///
-/// > The bytes are the block: it is stored (at once). Is it?
-/// > They are not: `a. b`
-/// > is refused.
-/// > An item.
-///
-/// > a name | EINVAL.
-#[test]
-fn one() {}
-
-/// > With two sentences
-fn two(backend: &str) {}
-/// > and one
-pub fn three(store: Store) {}
-const CASES: &[Case] = cases![two];
-const MORE: &[Case] = &[Case::every(\"three\", three)];
-";
+/// The sentences of [`DOCUMENT`], as tests quote them. No line here begins as a quotation does, for this
+/// file is read as well.
+const WHOLE: &str = concat!(
+    "/// Words of its own.\n",
+    "///\n",
+    "/// > The bytes are the block: it is stored (at once). Is it?\n",
+    "/// > They are not: `a. b`\n",
+    "/// > is refused.\n",
+    "/// > An item.\n",
+    "///\n",
+    "/// > a name | EINVAL.\n",
+    "#[test]\n",
+    "fn one() {}\n",
+    "\n",
+    "/// > With two sentences\n",
+    "fn two(backend: &str) {}\n",
+    "/// > and one\n",
+    "pub fn three(store: Store) {}\n",
+    "const CASES: &[Case] = cases![two];\n",
+    "const MORE: &[Case] = &[Case::every(\"three\", three)];\n",
+);
 
 fn found(document: &str, source: &str) -> Vec<String> {
     let source = Source { path: "tests/x/y.rs".to_owned(), text: source.to_owned() };
@@ -113,6 +114,8 @@ fn a_quotation_that_is_not_above_a_test_is_found() {
     ] {
         one_offence(DOCUMENT, &format!("{WHOLE}/// > Is it?\n{below}"), "tests/x/y.rs:18: ", why);
     }
+    let by_main = format!("{WHOLE}/// > Is it?\nfn helper() {{}}\n\nfn main() {{\n    run(helper);\n}}\n");
+    assert_eq!(found(DOCUMENT, &by_main), Vec::<String>::new());
     // Elsewhere a list of cases may name a function of the same name.
     let other = Source { path: "tests/x.rs".to_owned(), text: "cases![helper]".to_owned() };
     let source =

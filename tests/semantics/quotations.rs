@@ -28,7 +28,7 @@ impl Item {
             (true, _) if !harness => Err(format!("{name} is not run: its program has no harness")),
             (true, _) if has("#[ignore") => Err(format!("{name} is ignored")),
             (true, _) | (_, true) => Ok(()),
-            _ => Err(format!("{name} is neither a #[test] nor in a list of cases")),
+            _ => Err(format!("{name} is neither a #[test] nor in a list of cases nor named by main")),
         }
     }
 }
@@ -101,11 +101,12 @@ fn function(line: &str, attributes: Vec<String>) -> Item {
     }
 }
 
-/// The functions that lists of cases name.
+/// The functions that lists of cases name, and whatever `main` does.
 pub fn cases(source: &str) -> Vec<String> {
     let is_word = |sign: char| sign.is_alphanumeric() || sign == '_';
     let lists = source.split("cases![").skip(1).filter_map(|rest| rest.split(']').next());
-    let named = lists.flat_map(|list| list.split(|sign| !is_word(sign)));
+    let main = source.split("\nfn main() {\n").nth(1).and_then(|rest| rest.split("\n}\n").next());
+    let named = lists.chain(main).flat_map(|list| list.split(|sign| !is_word(sign)));
     let rows = source.split("Case::").skip(1).filter_map(|rest| rest.split(')').next()?.rsplit(", ").next());
     named.chain(rows).filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect()
 }

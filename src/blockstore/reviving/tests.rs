@@ -110,6 +110,9 @@ fn a_refused_block_is_not_shown_by_the_engine_that_could_not_store_it() {
 
 /// Regression: what was in the log when it could not be synced was there again after opening it, and
 /// passed for durable when it was written again.
+///
+/// > When `close` returned an error that is not EBADMSG, such as EIO, the block is absent, or whole and
+/// > durable.
 #[test]
 fn a_refused_block_that_is_there_after_all_is_made_durable() {
     let rig = Rig::new();
@@ -135,6 +138,8 @@ fn new_blocks_do_not_open_an_engine_that_fails_each_time_without_end() {
     assert!(rig.opened() < 10, "{}", rig.opened());
 }
 
+/// > A database that has failed is closed and opened again by itself; meanwhile new blocks get its
+/// > error, and what is stored is read, but on `redb` as long as the disk fails (EIO).
 #[test]
 fn a_reader_of_an_engine_that_refuses_everything_is_served() {
     let rig = Rig::new();
@@ -207,6 +212,9 @@ fn while_it_cannot_be_opened_everything_says_why_and_then_goes_on() {
 }
 
 /// Regression: while a disk refused to sync, a store that could be read was not.
+///
+/// > A database that has failed is closed and opened again by itself; meanwhile new blocks get its
+/// > error, and what is stored is read, but on `redb` as long as the disk fails (EIO).
 #[test]
 fn what_cannot_be_opened_for_writing_is_read() {
     let rig = Rig::new();

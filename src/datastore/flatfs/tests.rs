@@ -114,6 +114,10 @@ fn dag_pb(number: u32) -> Block {
     Block::verify(&Cid::new(raw.key().clone(), DAG_PB_V0).unwrap(), raw.bytes().clone(), UNIX_EPOCH).unwrap()
 }
 
+/// Bytes are synced before they have a name, names before put returns.
+///
+/// > `close` of a written file returned 0 | survives a power cut | survives SIGKILL | readable until
+/// > the unmount
 #[test]
 fn bytes_then_forms_then_names_then_directories() {
     let rig = Rig::new();
@@ -143,6 +147,11 @@ fn bytes_then_forms_then_names_then_directories() {
     assert_eq!(rig.steps(), ["sync dir shard"]);
 }
 
+/// > `fsync` of the root directory returned 0 | everything acknowledged before, deletions included,
+/// > survives a power cut | the same survives SIGKILL | nothing more
+///
+/// > `unlink` returned 0 | survives a power cut after one second | survives SIGKILL after one second |
+/// > gone
 #[test]
 fn later_is_made_durable_by_sync() {
     let rig = Rig::new();
@@ -178,6 +187,9 @@ fn many_changes_are_made_durable_at_once() {
 
 /// Whatever step fails, a batch leaves no new name, for a block that is found later is taken to be
 /// durable; and the same batch succeeds when the disk has recovered.
+///
+/// > When `close` returned an error that is not EBADMSG, such as EIO, the block is absent, or whole and
+/// > durable.
 #[test]
 fn a_failed_batch_is_taken_back() {
     let steps = ["sync block", "sync form", "sync dir forms", "rename", "sync dir shard", "sync dir blocks"];
