@@ -177,3 +177,24 @@ fn elsewhere_the_lock_is_held() {
         mounted.unmount();
     }
 }
+
+/// > `sled` cannot be mounted so, nor `redb` after a kill until it was mounted for writing once.
+#[test]
+fn redb_after_a_kill_is_mounted_for_writing_first() {
+    if !fuse_available() {
+        return;
+    }
+    let bench = Bench::new("redb");
+    let mounted = bench.mount();
+    write_new(&mounted.path(cid_of(b"block")), b"block").unwrap();
+    mounted.crash();
+    common::detach(&bench.mnt());
+    let output = run(&mut bench.command(&["--read-only"]));
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("\nhint: ") && said.contains("without --read-only"), "{said}");
+    bench.mount().unmount();
+    let mounted = bench.mount_with(&["--read-only"]);
+    assert_eq!(fs::read(mounted.path(cid_of(b"block"))).unwrap(), b"block");
+    mounted.unmount();
+}

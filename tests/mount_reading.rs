@@ -29,6 +29,7 @@ const EVERY: &[Case] = cases![
     a_block_reads_back_in_every_way,
     chmod_and_chown_succeed_and_change_nothing,
     mtime_is_what_the_writer_set_before_or_after_the_commit,
+    tools_copy_blocks_in_with_modes_and_owners,
     tools_copy_blocks_out_unchanged,
 ];
 
@@ -269,6 +270,49 @@ fn mtime_is_what_the_writer_set_before_or_after_the_commit(backend: &'static str
 }
 
 /// > chmod and chown succeed and change nothing, so that `cp -p`, `tar`, `rsync` and `install` work.
+/// > `rsync -a` of a directory of blocks, or from mount to mount, sends nothing the second time.
+fn tools_copy_blocks_in_with_modes_and_owners(backend: &'static str) {
+    let (bench, other) = (Bench::new(backend), Bench::new(backend));
+    let mount = bench.mount();
+    let content = bytes(1, 70_000);
+    let cid = cid_of(&content);
+    fs::create_dir(bench.path().join("src")).unwrap();
+    fs::write(bench.path().join("src").join(&cid), &content).unwrap();
+    sh_ok(bench.path(), &format!("chmod 750 src/{cid}; touch -d @1111.25 src/{cid}"));
+    if common::is_root() {
+        sh_ok(bench.path(), &format!("chown 1234:4321 src/{cid}"));
+    }
+    let mut ways = vec![
+        format!("cp -p src/{cid} mnt/"),
+        "tar -C src -cf - . | tar -C mnt -xpf -".to_owned(),
+        format!("install -m 700 src/{cid} mnt/"),
+    ];
+    if common::need("rsync") {
+        ways.push("rsync -a src/ mnt/".to_owned());
+    }
+    let me = fs::metadata("/proc/self").unwrap();
+    for way in &ways {
+        sh_ok(bench.path(), way);
+        let found = fs::metadata(mount.path(&cid)).unwrap();
+        assert_eq!((found.mode(), found.uid(), found.gid()), (0o100_444, me.uid(), me.gid()), "{way}");
+        assert!(way.starts_with("install") || found.mtime() == 1111, "{way}");
+        assert!(fs::read(mount.path(&cid)).unwrap() == content, "{way}");
+        if !way.starts_with("rsync") {
+            fs::remove_file(mount.path(&cid)).unwrap();
+        }
+    }
+    if ways.len() == 4 {
+        let second = other.mount();
+        let to = format!("rsync -a --stats mnt/ {}/ | grep 'files transferred'", second.mnt.display());
+        assert!(sh_ok(bench.path(), &to).ends_with(": 1\n"));
+        assert!(sh_ok(bench.path(), &to).ends_with(": 0\n"));
+        assert!(fs::read(second.path(&cid)).unwrap() == content);
+        second.unmount();
+    }
+    mount.unmount();
+}
+
+/// > `rsync -a` of a directory of blocks, or from mount to mount, sends nothing the second time.
 fn tools_copy_blocks_out_unchanged(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();

@@ -285,3 +285,70 @@ fn a_umask_keeps_others_from_reading() {
         "#,
     );
 }
+
+/// > Only the owner of the files, the user who mounted, and root may change anything: EACCES for others.
+#[test]
+fn others_get_eacces_and_the_three_who_may_change_everything() {
+    if !need("python3") {
+        return;
+    }
+    script(
+        r#"
+        cat > try.py <<'END'
+import errno, os, sys
+mnt, cid = sys.argv[1:]
+block, alias, new = (os.path.join(mnt, name) for name in (cid, "alias.bin", "new.bin"))
+changes = [
+    lambda: os.open(new, os.O_WRONLY | os.O_CREAT), lambda: os.open(block, os.O_WRONLY),
+    lambda: os.open(alias, os.O_WRONLY | os.O_APPEND), lambda: os.truncate(alias, 0), lambda: os.unlink(block),
+    lambda: os.unlink(alias), lambda: os.rename(alias, new), lambda: os.chmod(alias, 0o600),
+    lambda: os.chmod(block, 0o600), lambda: os.chown(alias, 1, 1), lambda: os.utime(block, (1, 1)),
+    lambda: os.utime(mnt, (1, 1)),
+]
+for number, change in enumerate(changes):
+    try:
+        change()
+    except OSError as error:
+        if error.errno == errno.EACCES:
+            continue
+        sys.exit(f"change {number}: {error}")
+    sys.exit(f"change {number} was made")
+END
+        echo user_allow_other > fuse.conf
+        mount --bind fuse.conf /etc/fuse.conf
+        owner 'mkdir mnt; $IPM --background --allow-other --uid 7 --data-path data mnt
+            cp ../block mnt/$CID; cp ../block mnt/alias.bin'
+        user 1 'python3 ../try.py mnt $CID'
+        for who in 0 7 65534; do
+            user $who 'cp ../block mnt/$CID; cp ../block mnt/by.bin; chmod 600 mnt/by.bin; mv mnt/by.bin mnt/at.bin
+                touch mnt/$CID mnt; rm mnt/at.bin; rm -f mnt/alias.bin; rm mnt/$CID; cp ../block mnt/$CID'
+        done
+        owner '$IPM unmount mnt'
+        umount /etc/fuse.conf
+        "#,
+    );
+}
+
+/// > Staged files and aliases have their own mode, owner and times.
+/// > These are shown, and not enforced: with `--allow-other`, others may read every file in the mount.
+#[test]
+fn modes_and_owners_are_shown_and_not_enforced() {
+    script(
+        r#"
+        $IPM --background --allow-other --data-path data mnt
+        cp block mnt/alias.bin
+        exec 8> mnt/.staged.tmp
+        cat block >&8
+        for name in alias.bin .staged.tmp; do
+            chmod 600 mnt/$name
+            chown 1234:4321 mnt/$name
+            touch -d @1111 mnt/$name
+            [ "$(stat -c '%a %u %g %Y' mnt/$name)" = '600 1234 4321 1111' ]
+            user 65534 "cmp ../block ../mnt/$name"
+        done
+        [ "$(stat -c '%a %u' mnt/$CID)" = '444 0' ]
+        exec 8>&-
+        $IPM unmount mnt
+        "#,
+    );
+}

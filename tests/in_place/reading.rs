@@ -10,6 +10,8 @@ use super::common::stores::{STORE_BLOCKS, assert_unchanged, snapshot, unpack};
 use super::common::{Bench, Mounted, bytes, cid_of, eventually, fuse_available, program, run, sh_ok, text};
 use super::support::{KuboLock, Theirs};
 
+/// > With `--read-only` nothing is made and Kubo's lock is not taken: beside a running Kubo the mount
+/// > shows the blocks as they come and go, a name at most a second after the block is gone.
 #[test]
 fn a_store_that_is_only_read_stays_as_it_is_and_so_does_what_is_round_it() {
     for store in ["kubo-flatfs", "flatfs-prefix-3"].into_iter().filter(|_| fuse_available()) {

@@ -48,6 +48,8 @@ fn df_shows_the_backing_file_system_less_the_reserve(backend_name: &'static str)
 }
 
 /// The reserve is what `--min-free-space` says, and what does not fit under it is 0, not negative.
+///
+/// > `df` and `df -i` show the file system of the data directory less the reserve.
 fn df_of_a_smaller_reserve_is_larger(backend_name: &'static str) {
     if backend(backend_name).unwrap().default_path.is_none() {
         let bench = Bench::new(backend_name);

@@ -231,6 +231,7 @@ fn no_delete_is_eperm(backend: &'static str) {
 
 /// > A `--read-only` mount answers EROFS to every change and writes nothing in the data directory but its
 /// > lock, and not even that on a read-only medium.
+/// > `sled` cannot be mounted so, nor `redb` after a kill until it was mounted for writing once.
 fn a_read_only_mount_answers_erofs(backend: &'static str) {
     let bench = Bench::new(backend);
     let content = bytes(2, 100);

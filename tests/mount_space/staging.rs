@@ -43,8 +43,8 @@ pub fn a_writer_beyond_the_staging_cap_waits_and_is_refused(backend: &'static st
     assert_eq!(mount.ls().len(), 2);
 }
 
+/// > A writer that finds no room waits up to 5 seconds, then gets ENOMEM.
 pub fn a_waiting_writer_goes_on_when_another_closes(backend: &'static str) {
-    // Memory is bounded: beyond the cap a writer waits; it goes on when there is room.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-staging", "2MiB"]);
     let content = |n: u64| bytes(100 + n, 700_000);
@@ -88,7 +88,6 @@ pub fn a_sparse_writer_beyond_the_cap_is_refused(backend: &'static str) {
 
 /// > At most 32 writes wait at a time; more get ENOMEM at once.
 pub fn more_waiting_writers_than_there_may_be_are_refused_at_once(backend: &'static str) {
-    // Memory is bounded: so is the number of writers that wait for it.
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-staging", "1MiB"]);
     let _held = stage(&mount, ".held.tmp", 1_000_000);
