@@ -143,7 +143,7 @@ fn a_dead_mount_of_another_program_is_refused_and_left_alone() {
     assert!(text.contains("host:/home (fuse.sshfs)"), "{text}");
     assert!(matches!(detach(&mount_point.path(), true), Err(Error::NotMounted { .. })));
     assert!(sys::find(&mount_point.path()).unwrap().is_some());
-    sys::umount(&mount_point.path(), true).unwrap();
+    sys::umount(&mount_point.path()).unwrap();
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! Invariant: only mounts of ours are detached, and when [`unmount_and_wait`] returns without an
 //! error and without a warning, the daemon is gone and its store can be opened again.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc;
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::fusermount;
-use crate::sys::{self, MountEntry};
+use crate::sys::{self, MountEntry, Process, Standing};
 use crate::{Error, Result};
 
 /// Where the daemon describes itself, below the mount point.
@@ -54,6 +53,9 @@ impl Default for UnmountOptions {
         Self { lazy: false, busy_wait: Duration::ZERO, exit_wait: None }
     }
 }
+
+/// How long most daemons take to end; after it, it is looked for what keeps this one.
+const SOON: Duration = Duration::from_secs(2);
 
 /// The process behind a mount, as one that cannot be mistaken for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -100,8 +102,14 @@ pub fn unmount_and_wait(path: &Path, options: &UnmountOptions) -> Result<()> {
 }
 
 /// Whether a request to a mount failed because its daemon has gone, before it or meanwhile.
-pub(super) fn means_dead(error: &io::Error) -> bool {
+fn means_dead(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotConnected | io::ErrorKind::ConnectionAborted)
+}
+
+/// Whether the daemon behind a FUSE mount is gone. Asks it; a daemon that hangs makes us wait, and the
+/// wait ends with this process.
+pub(super) fn is_dead(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| means_dead(&error))
 }
 
 fn mount_of_ours(path: &Path) -> Result<MountEntry> {
@@ -115,22 +123,42 @@ fn mount_of_ours(path: &Path) -> Result<MountEntry> {
     entry.filter(MountEntry::is_ours).ok_or_else(not_mounted)
 }
 
-fn detach_mount(mount: &MountEntry, lazy: bool) -> Result<()> {
-    let path = &mount.mount_point;
-    let (uid, _) = sys::effective_ids();
-    if uid == 0 {
-        return match sys::umount(path, lazy) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(busy(
-                mount,
-                "something that is no process: another mount inside it, or a loop device or swap file",
-            )),
-            Err(source) => Err(Error::io_at("unmount", path, source)),
-        };
+/// Detaches a mount that was seen before. That it is not there any more is what was wanted; what others
+/// have mounted in its place meanwhile stays.
+pub(super) fn detach_mount(mount: &MountEntry, lazy: bool) -> Result<()> {
+    match sys::standing(mount)? {
+        Standing::OnTop => {}
+        Standing::Gone => return Ok(()),
+        Standing::Covered(top) => {
+            let what = format!("{} ({})", top.source.display(), top.fs_type);
+            return Err(busy_with(mount, format!("the mount of {what} on top of it")));
+        }
     }
+    let detached =
+        if sys::effective_ids().0 == 0 { detach_as_root(mount, lazy) } else { ask_helper(mount, lazy) };
+    // Somebody else may have been quicker.
+    detached.or_else(|error| if sys::standing(mount)? == Standing::Gone { Ok(()) } else { Err(error) })
+}
+
+fn detach_as_root(mount: &MountEntry, lazy: bool) -> Result<()> {
+    if lazy {
+        let detached = sys::detach_exactly(mount)?;
+        return if detached { Ok(()) } else { Err(busy_with(mount, "a mount on top of it".to_owned())) };
+    }
+    sys::umount(&mount.mount_point).map_err(|error| match error.kind() {
+        io::ErrorKind::ResourceBusy => busy(
+            mount,
+            "something that is no process: another mount inside it, or a loop device or swap file",
+        ),
+        _ => Error::io_at("unmount", &mount.mount_point, error),
+    })
+}
+
+fn ask_helper(mount: &MountEntry, lazy: bool) -> Result<()> {
+    let path = &mount.mount_point;
     let Err(text) = fusermount::unmount(path, lazy)? else { return Ok(()) };
     match mount.user_id() {
-        Some(owner) if owner != uid => {
+        Some(owner) if owner != sys::effective_ids().0 => {
             let why = format!("user {owner} mounted it, and only that user or root can unmount it");
             Err(Error::io_at("unmount", path, io::Error::new(io::ErrorKind::PermissionDenied, why)))
         }
@@ -141,28 +169,31 @@ fn detach_mount(mount: &MountEntry, lazy: bool) -> Result<()> {
 
 /// Names the processes that use the mount, or `unseen` where there are none to be seen.
 fn busy(mount: &MountEntry, unseen: &str) -> Error {
-    let mut holders = String::new();
-    for process in sys::holders_of(mount) {
-        let separator = if holders.is_empty() { "" } else { ", " };
-        // Writing to a String cannot fail.
-        let _ = write!(holders, "{separator}{process}");
-    }
-    if holders.is_empty() {
-        holders.push_str(unseen);
-    }
+    let named = names_of(&sys::holders_of(mount));
+    busy_with(mount, if named.is_empty() { unseen.to_owned() } else { named })
+}
+
+fn busy_with(mount: &MountEntry, holders: String) -> Error {
     Error::MountBusy { path: mount.mount_point.clone(), holders }
+}
+
+fn names_of(processes: &[Process]) -> String {
+    let names: Vec<String> = processes.iter().map(Process::to_string).collect();
+    names.join(", ")
 }
 
 fn detach_patiently(mount: &MountEntry, options: &UnmountOptions) -> Result<()> {
     let deadline = Instant::now() + options.busy_wait;
-    let mut unseen_tries = 0;
+    let (mut unseen_tries, mut told) = (0, false);
     loop {
         let result = detach_mount(mount, options.lazy);
-        if !matches!(result, Err(Error::MountBusy { .. })) {
-            return result;
-        }
+        let Err(busy @ Error::MountBusy { .. }) = &result else { return result };
         let left = deadline.saturating_duration_since(Instant::now());
         if !left.is_zero() {
+            if !told {
+                tracing::info!("waiting: {busy}");
+            }
+            told = true;
             thread::sleep(left.min(BUSY_POLL_INTERVAL));
         } else if unseen_tries < UNSEEN_TRIES_MAX && sys::holders_of(mount).is_empty() {
             unseen_tries += 1;
@@ -190,16 +221,32 @@ fn find_daemon(mount: &MountEntry) -> Option<Daemon> {
     Some(Daemon { pid: process.pid, start_time: sys::start_time(process.pid)? })
 }
 
+/// Waits until the daemon of a mount that is detached has ended.
 fn wait_for_daemon(mount: &MountEntry, daemon: Daemon, lazy: bool, exit_wait: Duration) -> Result<()> {
-    if sys::wait_for_exit(daemon.pid, daemon.start_time, exit_wait)? {
+    let ended = |wait| sys::wait_for_exit(daemon.pid, daemon.start_time, wait);
+    let soon = exit_wait.min(SOON);
+    if ended(soon)? {
+        return Ok(());
+    }
+    let elsewhere = who_keeps_it(mount)?;
+    if elsewhere.is_none() && ended(exit_wait.saturating_sub(soon))? {
         return Ok(());
     }
     if lazy {
         tracing::warn!(path = %mount.mount_point.display(), pid = daemon.pid, "detached; the daemon holds the store until the files that are open have been closed");
         return Ok(());
     }
-    let holders = format!("its daemon, process {}, which is still closing the store", daemon.pid);
-    Err(Error::MountBusy { path: mount.mount_point.clone(), holders })
+    let closing = || format!("its daemon, process {}, which is still closing the store", daemon.pid);
+    Err(busy_with(mount, elsewhere.unwrap_or_else(closing)))
+}
+
+/// Why the file system goes on although it has been unmounted here.
+fn who_keeps_it(mount: &MountEntry) -> Result<Option<String>> {
+    if let Some(other) = sys::mounts_like(mount)?.first() {
+        return Ok(Some(format!("its other mount at {}", other.mount_point.display())));
+    }
+    let elsewhere = names_of(&sys::holders_elsewhere(mount));
+    Ok((!elsewhere.is_empty()).then(|| format!("{elsewhere} in another mount namespace")))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod fusermount;
 mod gate;
 mod notifier;
 mod options;
+mod own;
 pub mod point;
 mod session;
 mod translate;

@@ -87,9 +87,9 @@ fn clear_dead_mounts(path: &Path, allow_non_empty: bool) -> Result<()> {
         if !mount.is_fuse() {
             return Ok(());
         }
-        match (is_dead(path), mount.is_ours()) {
+        match (detach::is_dead(path), mount.is_ours()) {
             (true, true) => {
-                detach::detach(path, true)?;
+                detach::detach_mount(&mount, true)?;
                 tracing::warn!(path = %path.display(), source = %mount.source.display(), "detached a mount of ours whose daemon is dead");
             }
             (true, false) => {
@@ -124,12 +124,6 @@ fn clear_dead_mounts(path: &Path, allow_non_empty: bool) -> Result<()> {
 
 fn shown(mount: &MountEntry) -> String {
     format!("{} ({})", mount.source.display(), mount.fs_type)
-}
-
-/// Whether the daemon behind a FUSE mount is gone. Asks it; a daemon that hangs makes us wait,
-/// and the wait ends with this process.
-fn is_dead(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_err_and(|error| detach::means_dead(&error))
 }
 
 fn check_directory(path: &Path, allow_non_empty: bool) -> Result<()> {

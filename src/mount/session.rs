@@ -12,13 +12,13 @@ use tracing::{info, warn};
 use super::adapter::Adapter;
 use super::attach::attach;
 use super::backing::Backings;
-use super::detach::detach;
 use super::gate::Gate;
 use super::notifier::Notifier;
 use super::options::ServeOptions;
+use super::own::OwnMount;
 use super::point;
 use crate::fs::Filesystem;
-use crate::sys::{self, MountEntry, ServiceState};
+use crate::sys::{self, ServiceState};
 use crate::{Error, Result};
 
 /// Event loops: one serves one client best, more help as many clients; beyond the processors
@@ -57,7 +57,7 @@ pub fn serve(filesystem: Filesystem, options: &ServeOptions, ready: impl FnOnce(
 
 struct Running {
     events: mpsc::Receiver<Event>,
-    mount: Option<MountEntry>,
+    mount: OwnMount,
     _signals: sys::SignalListener,
 }
 
@@ -73,11 +73,11 @@ fn start(gate: &Arc<Gate>, options: &ServeOptions, passthrough: bool) -> Result<
     let claim = point::claim(&options.mount_point, options.allow_non_empty)?;
     let device = attach(options)?;
     drop(claim);
-    let mount = sys::find(&options.mount_point)?;
+    let mount = OwnMount::new(options)?;
     match start_session(gate, options, passthrough, device, sender) {
         Ok(()) => Ok(Running { events, mount, _signals: signals }),
         Err(error) => {
-            detach_ours(mount.as_ref());
+            mount.detach();
             Err(error)
         }
     }
@@ -123,18 +123,21 @@ impl Running {
             match self.events.recv_timeout(patience) {
                 Ok(Event::Ended(result)) => {
                     sys::tell_service_manager(ServiceState::Stopping("unmounted; closing the store"));
-                    if let Err(error) = result {
-                        warn!(%error, "the connection to the kernel ended with an error");
+                    match result {
+                        // After an aborted connection the dead mount would stay.
+                        Ok(()) => self.mount.detach_dead(),
+                        Err(error) => {
+                            warn!(%error, "the connection to the kernel ended with an error");
+                            self.mount.detach();
+                        }
                     }
-                    // After an aborted connection the dead mount would stay.
-                    detach_ours(self.mount.as_ref());
                     return Ok(());
                 }
                 Ok(Event::Signal(name, 1)) => {
                     info!(signal = name, "stopping");
                     sys::tell_service_manager(ServiceState::Stopping("serving files that are still open"));
                     self.name_holders(gate);
-                    detach_ours(self.mount.as_ref());
+                    self.mount.detach();
                     deadline = Some(Instant::now() + options.stop_timeout);
                 }
                 Ok(Event::Signal(name, _)) => {
@@ -154,34 +157,12 @@ impl Running {
     }
 
     fn name_holders(&self, gate: &Gate) {
-        let Some(mount) = &self.mount else {
-            return;
-        };
-        for holder in sys::holders_of(mount) {
+        for holder in self.mount.holders() {
             warn!(pid = holder.pid, command = %holder.command, "has files open in the mount");
         }
         let staged_bytes = gate.staged_bytes();
         if staged_bytes > 0 {
             warn!(staged_bytes, "bytes are written and not closed yet");
-        }
-    }
-}
-
-/// Detaches the mount that was made here, wherever it is by now: it may have been moved, and bound to
-/// further directories. What others have mounted on top of it or in its place stays.
-fn detach_ours(ours: Option<&MountEntry>) {
-    let Some(ours) = ours else {
-        return;
-    };
-    let mounts = match sys::mounts_of(ours.device) {
-        Ok(mounts) => mounts,
-        Err(error) => return warn!(%error, "could not read the mount table"),
-    };
-    for mount in mounts {
-        let path = &mount.mount_point;
-        let on_top = sys::find(path).is_ok_and(|found| found.is_some_and(|found| found.id == mount.id));
-        if on_top && let Err(error) = detach(path, true) {
-            warn!(%error, "could not detach the mount");
         }
     }
 }

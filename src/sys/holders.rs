@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::MountEntry;
-use super::mount_table::{field_of, mount_id_at};
+use super::mount_table::{entries_in, field_of, mount_id_at};
 
 /// Most processes that are looked for; nobody reads a longer list.
 const PROCESSES_MAX: usize = 16;
@@ -35,6 +35,19 @@ pub fn holders_of(mount: &MountEntry) -> Vec<Process> {
     let own = std::process::id();
     let others = processes().filter(|(pid, _)| *pid != own);
     others.filter(|(_, dir)| holds(dir, mount)).take(PROCESSES_MAX).map(named).collect()
+}
+
+/// Processes in other mount namespaces that still have the file system of the mount there: it goes on as
+/// long as one of them has it mounted. At most [`PROCESSES_MAX`] of them.
+pub fn holders_elsewhere(mount: &MountEntry) -> Vec<Process> {
+    let namespace = |dir: &Path| fs::read_link(dir.join("ns/mnt")).ok();
+    let own = namespace(Path::new("/proc/self"));
+    let sees = |dir: &Path| {
+        namespace(dir).is_some_and(|other| Some(&other) != own.as_ref())
+            && entries_in(&dir.join("mountinfo"))
+                .is_ok_and(|entries| entries.iter().any(|entry| entry.is_of_same_file_system(mount)))
+    };
+    processes().filter(|(_, dir)| sees(dir)).take(PROCESSES_MAX).map(named).collect()
 }
 
 /// The other process that serves a FUSE mount, where the kernel tells (6.16 and newer). It is found also

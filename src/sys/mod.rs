@@ -24,10 +24,14 @@ pub use durable::{
     allocate_file, create_dir_all_private, replace_file, sync_dir, sync_file_system, write_file,
 };
 pub use files::close;
-pub use holders::{Process, fuse_server, holders_of};
+pub use holders::{Process, fuse_server, holders_elsewhere, holders_of};
 pub use lock::{FileLock, Holder};
-pub use mount_table::{FS_SUBTYPE, FS_TYPE, MountEntry, file_system_of, find, mounts_of, resolve};
-pub use mounting::{MountRequest, mount_fuse, open_fuse_device, receive_fd, socket_pair, umount};
+pub use mount_table::{
+    FS_SUBTYPE, FS_TYPE, MountEntry, Standing, file_system_of, find, mounts_like, resolve, standing,
+};
+pub use mounting::{
+    MountRequest, detach_exactly, mount_fuse, open_fuse_device, receive_fd, socket_pair, umount,
+};
 pub use process::{
     boot_id, effective_ids, groups_of, may_write, raise_nofile_limit, real_ids, set_umask, start_time,
     wait_for_exit,

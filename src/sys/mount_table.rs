@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -48,10 +49,32 @@ impl MountEntry {
         self.fs_type == "fuse" || self.fs_type == "fuseblk" || self.fs_type.starts_with("fuse.")
     }
 
+    /// Whether both are of one file system: one may be a copy of the other that was bound elsewhere. The
+    /// kernel gives the number of a device out again at once, so the source has to be the same too.
+    pub fn is_of_same_file_system(&self, other: &MountEntry) -> bool {
+        (self.device, &self.fs_type, &self.source) == (other.device, &other.fs_type, &other.source)
+    }
+
+    /// Whether both are the same mount, seen at two times. It may have been moved in between.
+    pub fn is_same_mount(&self, other: &MountEntry) -> bool {
+        self.id == other.id && self.is_of_same_file_system(other)
+    }
+
     /// The user who mounted it, if it is FUSE.
     pub fn user_id(&self) -> Option<u32> {
         self.options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
     }
+}
+
+/// Where a mount that was seen before is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// At its place, and whoever goes there meets it.
+    OnTop,
+    /// At its place, below this one.
+    Covered(MountEntry),
+    /// Not at its place any more.
+    Gone,
 }
 
 /// The absolute path without symbolic links, found as umount(8) does: nothing is asked of what is
@@ -67,9 +90,30 @@ pub fn find(path: &Path) -> Result<Option<MountEntry>> {
     Ok(entries()?.into_iter().find(|entry| entry.id == id && entry.mount_point == real))
 }
 
-/// The mounts of a device: where it was mounted, or moved to, and where else it was bound.
-pub fn mounts_of(device: (u32, u32)) -> Result<Vec<MountEntry>> {
-    Ok(entries()?.into_iter().filter(|entry| entry.device == device).collect())
+/// The mounts of the file system of `mount`: where it was mounted, or moved to, and where else it was
+/// bound. Those that lie in others come first.
+pub fn mounts_like(mount: &MountEntry) -> Result<Vec<MountEntry>> {
+    let mut found = entries()?;
+    found.retain(|entry| entry.is_of_same_file_system(mount));
+    found.reverse();
+    Ok(found)
+}
+
+/// What has become of a mount since it was seen.
+pub fn standing(mount: &MountEntry) -> Result<Standing> {
+    let top = match find(&mount.mount_point) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+        other => other?,
+    };
+    match top {
+        Some(top) if top.is_same_mount(mount) => Ok(Standing::OnTop),
+        Some(top) if is_at_its_place(mount)? => Ok(Standing::Covered(top)),
+        _ => Ok(Standing::Gone),
+    }
+}
+
+fn is_at_its_place(mount: &MountEntry) -> Result<bool> {
+    Ok(entries()?.iter().any(|entry| entry.is_same_mount(mount) && entry.mount_point == mount.mount_point))
 }
 
 /// The id of the mount that holds `path`.
@@ -85,13 +129,17 @@ pub fn file_system_of(path: &Path) -> Result<Option<String>> {
 
 /// All mounts that this process can see.
 fn entries() -> Result<Vec<MountEntry>> {
-    let table =
-        std::fs::read(MOUNTINFO).map_err(|source| Error::io_at("read", Path::new(MOUNTINFO), source))?;
+    entries_in(Path::new(MOUNTINFO))
+}
+
+/// All mounts in a file such as /proc/self/mountinfo.
+pub(super) fn entries_in(mountinfo: &Path) -> Result<Vec<MountEntry>> {
+    let table = std::fs::read(mountinfo).map_err(|source| Error::io_at("read", mountinfo, source))?;
     Ok(table.split(|byte| *byte == b'\n').filter_map(parse_line).collect())
 }
 
 /// Opens a path for its identity alone, which sends a FUSE file system no request.
-fn open_path(path: &Path) -> Result<File> {
+pub(super) fn open_path(path: &Path) -> Result<File> {
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path);
     opened.map_err(|source| Error::io_at("open", path, source))
 }
@@ -101,7 +149,7 @@ fn real_path(file: &File, path: &Path) -> Result<PathBuf> {
         .map_err(|source| Error::io_at("resolve", path, source))
 }
 
-fn mount_id_of(file: &File) -> Result<u64> {
+pub(super) fn mount_id_of(file: &File) -> Result<u64> {
     let path = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
     let text =
         std::fs::read_to_string(&path).map_err(|source| Error::io_at("read", Path::new(&path), source))?;

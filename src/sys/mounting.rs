@@ -16,6 +16,10 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
 
+use super::MountEntry;
+use super::mount_table::{mount_id_of, open_path};
+use crate::{Error, Result};
+
 /// The arguments of mount(2) for FUSE.
 #[derive(Debug)]
 pub struct MountRequest<'a> {
@@ -73,12 +77,24 @@ pub fn mount_fuse(device: &OwnedFd, request: &MountRequest<'_>) -> io::Result<()
     Ok(())
 }
 
-/// Unmounts what is on top at `path`. `lazy` takes it out of the tree at once, and leaves files
-/// that are open to their users.
-pub fn umount(path: &Path, lazy: bool) -> io::Result<()> {
-    let mut flags = MntFlags::UMOUNT_NOFOLLOW;
-    flags.set(MntFlags::MNT_DETACH, lazy);
-    Ok(umount2(path, flags)?)
+/// Unmounts what is on top at `path`, if nobody uses it.
+pub fn umount(path: &Path) -> io::Result<()> {
+    Ok(umount2(path, MntFlags::UMOUNT_NOFOLLOW)?)
+}
+
+/// Takes exactly this mount out of the tree, whatever is mounted at its place by now, and leaves files
+/// that are open to their users; `false` if it is not the one on top there.
+pub fn detach_exactly(mount: &MountEntry) -> Result<bool> {
+    let path = &mount.mount_point;
+    let root = open_path(path)?;
+    if mount_id_of(&root)? != mount.id {
+        return Ok(false);
+    }
+    // The descriptor names this mount, and not one that comes on top of it now.
+    let exact = format!("/proc/self/fd/{}", root.as_raw_fd());
+    umount2(exact.as_str(), MntFlags::MNT_DETACH)
+        .map_err(|errno| Error::io_at("detach", path, errno.into()))?;
+    Ok(true)
 }
 
 /// The two ends of a connection to a child process.
