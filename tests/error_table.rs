@@ -188,7 +188,7 @@ fn name_of(errno: i32) -> &'static str {
         ($($name:ident)*) => { [$((libc::$name, stringify!($name))),*] };
     }
     let names = names!(EACCES EBADMSG EBUSY EDQUOT EEXIST EFBIG EINTR EINVAL EIO ENAMETOOLONG ENODATA ENODEV ENOENT ENOMEM
-        EISDIR EMFILE ENOSPC ENOTDIR EOPNOTSUPP EPERM EROFS ESTALE);
+        EISDIR EMFILE ENOSPC ENOTCONN ENOTDIR EOPNOTSUPP EPERM EROFS ESTALE);
     names.iter().find(|(number, _)| *number == errno).unwrap_or_else(|| panic!("errno {errno}")).1
 }
 
