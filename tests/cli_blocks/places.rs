@@ -112,7 +112,10 @@ fn who_holds_the_store_without_a_mount_is_waited_for(backend: &'static str) {
     }
     let names: Vec<String> = (0..8).map(|number| number.to_string()).collect();
     names.iter().for_each(|name| scene.file(name, name.as_bytes()));
-    let children: Vec<_> = names.iter().map(|name| scene.command(&["put", name]).spawn().unwrap()).collect();
+    let children: Vec<_> = names
+        .iter()
+        .map(|name| scene.command(&["put", name]).stdout(std::process::Stdio::null()).spawn().unwrap())
+        .collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
