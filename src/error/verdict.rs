@@ -122,7 +122,10 @@ impl Error {
             Error::StoreOnFullDisk { .. } => row(ENOSPC, NoSpace, READ_ONLY_MEANWHILE),
             Error::EngineFailed { .. } => row(EIO, Failure, CHECK_DISK),
             Error::StoreMissing { path } => {
-                let hint = format!("mount it once without --read-only, or check the path {}", path.display());
+                let hint = format!(
+                    "check the path {}; mounting it without --read-only, or `put`, makes a store",
+                    path.display()
+                );
                 row(ENOENT, Failure, &hint)
             }
             Error::MountPoint { hint, .. } => row(EINVAL, Mount, hint),

@@ -165,6 +165,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_leaves_no_room_for_an_ending_is_replaced_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n".repeat(255));
+        replace_file(&path, b"first", 0o640).unwrap();
+        replace_file(&path, b"second", 0o604).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o604);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn a_failed_write_leaves_the_target_and_no_temporary_file() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("taken");

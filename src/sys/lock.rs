@@ -320,6 +320,25 @@ mod tests {
     }
 
     #[test]
+    fn a_description_is_read_without_the_lock_and_tells_who_is_here() {
+        let (dir, path) = scratch();
+        assert_eq!(Holder::read(&path).unwrap(), None);
+        let mut holder = Holder::current("file", Some(Path::new("/mnt/x")));
+        let mut lock = FileLock::acquire(&path, Duration::ZERO, &holder).unwrap();
+        assert_eq!(Holder::read(&path).unwrap(), Some(holder.clone()));
+        assert!(holder.is_here());
+        holder.start_time += 1;
+        assert!(!holder.is_here(), "another process with the same number");
+        holder.start_time -= 1;
+        holder.boot_id = "another boot".to_owned();
+        lock.describe(&holder).unwrap();
+        assert!(!Holder::read(&path).unwrap().unwrap().is_here());
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!(Holder::read(&path).unwrap(), None);
+        assert_eq!(Holder::read(dir.path()).unwrap(), None);
+    }
+
+    #[test]
     fn a_lock_file_that_was_replaced_is_not_taken_for_the_new_one() {
         let (dir, path) = scratch();
         let holder = Holder::current("file", None);

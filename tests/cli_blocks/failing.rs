@@ -95,7 +95,7 @@ fn an_absent_block_leaves_no_file(backend: &'static str) {
         assert_eq!(scene.fails(&["get", &absent, &there], 1, "no such block"), b"there");
         fs::create_dir(scene.files().join("out")).unwrap();
         scene.fails(&["get", "--output-dir", "out", &absent, &there], 1, "no such block");
-        assert_eq!(super::common::names(&scene.files().join("out")), std::slice::from_ref(&there));
+        assert_eq!(super::common::names(&scene.files().join("out")), [there.as_str()]);
         scene.fails(&["get", "-o", "missing/file", &there], 1, "No such file or directory");
         scene.fails(&["stat", &absent], 1, &format!("{absent}: no such block or file"));
         assert!(!scene.files().join("new").exists());
@@ -159,6 +159,6 @@ fn a_signal_ends_a_command_that_waits(backend: &'static str) {
             let output = child.wait_with_output().unwrap();
             assert!(text(&output).contains(&format!("stopped by SIG{signal}")), "{}", text(&output));
         }
-        assert_eq!(scene.listed(), std::slice::from_ref(&there));
+        assert_eq!(scene.listed(), [there.as_str()]);
     }
 }

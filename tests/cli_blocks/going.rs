@@ -225,7 +225,7 @@ fn removed_blocks_are_gone(backend: &'static str) {
         let (one, two, three) = (scene.put(b"1", &[]), scene.put(b"2", &[]), scene.put(b"3", &[]));
         assert_eq!(scene.ok(&["rm", &one.to_uppercase()]), b"");
         scene.fails(&["rm", &one, &two], 1, &format!("{one}: no such block or file\nhint: "));
-        assert_eq!(scene.listed(), std::slice::from_ref(&three));
+        assert_eq!(scene.listed(), [three.as_str()]);
         let objects = scene.objects(&["rm", "--force", "--json", &one, &three]);
         let expected =
             |cid: &str, removed| json!({"status": "ok", "asked": cid, "cid": cid, "removed": removed});

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Deserialize;
+use tracing::debug;
 
 use super::{Blocks, Facts, Listed, StoreFacts, Visit};
 use crate::block::{Block, Cid, Key, bytes_match, canonical};
@@ -79,7 +80,10 @@ impl Mounted {
             Some(ENOTCONN | ECONNABORTED) => Error::MountDead { path: mount_point.clone() },
             None if error.kind() == io::ErrorKind::TimedOut => Error::MountDead { path: mount_point.clone() },
             // It has been unmounted since it was looked up.
-            Some(ENOENT) => not_mounted(),
+            Some(ENOENT) => {
+                debug!(path = %mount_point.display(), %error, "the mount is in the table and has no status");
+                not_mounted()
+            }
             _ => Error::io_at("ask the mount at", &mount_point, error),
         })?;
         Ok(Self { root: path_of(&directory), directory, mount_point, status })
