@@ -1,6 +1,6 @@
 //! What a cell of the table says of one run.
 
-use super::place::{Control, Report};
+use super::place::Report;
 use super::row::{Kind, failure};
 use super::state::Effect;
 
@@ -31,34 +31,36 @@ pub fn told(stderr: &str) -> Option<String> {
 }
 
 /// The cell of a run.
-pub fn cell(kind: Kind, report: &Report, control: &Control, effect: &Effect) -> String {
-    let reads = matches!(kind, Kind::Read | Kind::List);
-    let told = told(&report.stderr);
-    let said = match &told {
-        Some(names) => names.clone(),
-        None if report.stderr.is_empty() => "no words".to_owned(),
-        None => "own words".to_owned(),
+pub fn cell(kind: Kind, report: &Report, control: &Report, effect: &Effect) -> String {
+    let said = match (told(&report.stderr), told(&report.stdout)) {
+        (Some(names), _) => names,
+        // zip does not separate them.
+        (None, Some(names)) if report.exit != 0 => names,
+        _ if report.stderr.is_empty() && report.stdout.is_empty() => "no words".to_owned(),
+        _ => "own words".to_owned(),
     };
     if report.exit != 0 {
         let failed = failure(&said, u8::try_from(report.exit).unwrap_or(u8::MAX));
         return match effect {
-            Effect::Nothing => failed,
-            Effect::Done if reads => failed,
-            Effect::Done => format!("{failed}, done"),
+            Effect::Nothing | Effect::Done => failed,
             Effect::Other(what) => format!("{failed}, {what}"),
         };
     }
-    let warning = (report.stderr != control.report.stderr).then_some(said);
-    let done = match effect {
-        _ if reads && report.stdout != control.report.stdout => "other output",
-        Effect::Done => "ok",
-        Effect::Nothing if reads => "ok",
-        Effect::Nothing => "nothing",
-        Effect::Other(what) => what,
+    let mut done = match effect {
+        Effect::Done => "ok".to_owned(),
+        Effect::Nothing if kind == Kind::Change => "unchanged".to_owned(),
+        Effect::Nothing => "silent".to_owned(),
+        Effect::Other(what) if what.starts_with("leaves ") => format!("ok, {what}"),
+        Effect::Other(what) => what.clone(),
     };
-    match warning {
-        Some(said) => format!("{done}, warns {said}"),
-        None if control.report.exit != 0 => format!("{done}, and an ordinary directory refuses it"),
-        None => done.to_owned(),
+    if report.stdout != control.stdout {
+        done += ", other output";
     }
+    if report.stderr != control.stderr {
+        done += &format!(", warns {said}");
+    }
+    if control.exit != 0 {
+        done += ", and fails in an ordinary directory";
+    }
+    done
 }

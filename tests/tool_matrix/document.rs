@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use ipfs_persist_mount::datastore::BACKENDS;
+
 use super::half::Outcome;
 use super::row::{Column, Row};
 use super::tables::{INTRODUCTION, TABLES};
@@ -76,8 +78,15 @@ fn line(number: usize, place: usize, row: &Row, cells: &Cells, notes: &mut Notes
     line + " |\n"
 }
 
+/// The backends on which the tables are executed, in every build that has them all.
+fn backends() -> Vec<&'static str> {
+    BACKENDS.iter().filter(|row| row.durable && row.read_only).map(|row| row.name).collect()
+}
+
 fn document(cells: &Cells) -> String {
-    let mut text = INTRODUCTION.to_owned();
+    let names: Vec<String> = backends().into_iter().map(|name| format!("`{name}`")).collect();
+    let (last, first) = names.split_last().unwrap();
+    let mut text = INTRODUCTION.replace("{backends}", &format!("{} and {last}", first.join(", ")));
     let mut notes = Notes::default();
     for (number, table) in TABLES.iter().enumerate() {
         write!(text, "\n## {}\n\n{}\n\n| |", table.heading, table.words).unwrap();
@@ -94,10 +103,17 @@ fn document(cells: &Cells) -> String {
     text
 }
 
-/// Compares the document with what was executed, and prints it.
+/// Prints what was executed, and compares the document with it. Where a row or a user is missing here,
+/// which has been said aloud, what the row has to be stands for it.
 pub fn check(cells: &Cells) {
     let executed = document(cells);
-    println!("{executed}");
+    println!("\n{executed}");
+    let users = ["root", "an ordinary user"];
+    let all = backends().into_iter().flat_map(|name| users.map(|user| format!("{name} as {user}")));
+    let missing: Vec<String> = all.filter(|place| !cells.places.contains(place)).collect();
+    if !missing.is_empty() {
+        eprintln!("NOT EXECUTED: {missing:?}");
+    }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/TOOLS.md");
     if std::env::var_os("IPFS_PERSIST_TEST_UPDATE").is_some() {
         fs::write(&path, &executed).unwrap();

@@ -1,4 +1,4 @@
-//! Half of the work: all rows in all situations on one backend, as the user who runs this process.
+//! Half of the work: all rows in all situations, as the user who runs this process.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,15 +6,17 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use super::cell::cell;
+use super::common::blocks::flatfs_file;
 use super::common::{Bench, Mounted, bytes, cid_of, detach, names};
-use super::place::{Control, Place, STOCK, is_there};
+use super::place::{Place, Report, is_there, set_old};
 use super::row::{Column, Kind, Row};
-use super::state::{Effect, Run, State};
+use super::state::{BLOCK_MODE, Effect, FILE_MODE, Run, State};
 use super::tables::TABLES;
 
 /// A cell as it came out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outcome {
+    pub backend: String,
     pub table: usize,
     pub row: usize,
     /// Its place in [`Column::ALL`].
@@ -24,37 +26,53 @@ pub struct Outcome {
     pub detail: String,
 }
 
+/// Words of a shell that are no programs.
+const BUILTINS: [&str; 6] = [":", "for", "exec", "printf", "echo", "test"];
+/// Leaves no room for new blocks.
+const FULL: [&str; 2] = ["--min-free-space", "1EiB"];
+/// Every kind of row that needs no mount of its own.
+const KINDS: [Kind; 4] = [Kind::Make, Kind::Change, Kind::Read, Kind::List];
+
 /// Programs that are missing here.
 pub fn missing_programs() -> BTreeSet<&'static str> {
     let all = TABLES.iter().flat_map(|table| table.rows()).flat_map(Row::programs);
-    all.filter(|program| !is_builtin(program) && !is_there(program)).collect()
+    all.filter(|program| !BUILTINS.contains(program) && !is_there(program)).collect()
 }
 
-fn is_builtin(word: &str) -> bool {
-    [":", "for", "exec", "printf", "echo", "test"].contains(&word)
+/// A row with its place in the document.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    table: usize,
+    number: usize,
+    kind: Kind,
+    row: &'static Row,
 }
 
-/// The rows that can run here, with their places.
-fn rows(kind: Kind) -> Vec<(usize, usize, &'static Row)> {
+/// The rows that can run here.
+fn lines(kind: Kind) -> Vec<Line> {
     let missing = missing_programs();
-    let place = TABLES.iter().position(|table| table.kind == kind).unwrap();
-    let rows = TABLES[place].rows().enumerate().map(|(number, row)| (place, number, row));
-    rows.filter(|(.., row)| row.programs().iter().all(|program| !missing.contains(program))).collect()
+    let table = TABLES.iter().position(|table| table.kind == kind).unwrap();
+    let lines = TABLES[table].rows().enumerate().map(|(number, row)| Line { table, number, kind, row });
+    lines.filter(|line| line.row.programs().iter().all(|program| !missing.contains(program))).collect()
 }
 
-/// Every kind of row that can be run in one mount.
-const KINDS: [Kind; 4] = [Kind::Make, Kind::Change, Kind::Read, Kind::List];
-
-pub struct Half {
-    place: Place,
+struct Half<'a> {
+    place: &'a Place,
     bench: Bench,
+    /// The blocks that are there before and after each row.
+    stock: BTreeSet<String>,
     outcomes: Vec<Outcome>,
 }
 
-/// Runs everything on one backend.
-pub fn run(backend: &'static str) -> Vec<Outcome> {
-    let mut half = Half { place: Place::new(), bench: Bench::new(backend), outcomes: Vec::new() };
-    half.place.furnish(half.bench.path());
+/// Runs everything on these backends.
+pub fn run(backends: &[&'static str]) -> Vec<Outcome> {
+    let place = Place::new();
+    backends.iter().flat_map(|backend| run_on(&place, backend)).collect()
+}
+
+fn run_on(place: &Place, backend: &'static str) -> Vec<Outcome> {
+    let mut half = Half { place, bench: Bench::new(backend), stock: BTreeSet::new(), outcomes: Vec::new() };
+    place.furnish(half.bench.path());
     half.in_a_sound_mount();
     half.when_full();
     half.read_only();
@@ -64,24 +82,26 @@ pub fn run(backend: &'static str) -> Vec<Outcome> {
     half.outcomes
 }
 
-impl Half {
+impl Half<'_> {
     fn in_a_sound_mount(&mut self) {
         for kind in KINDS {
             let mount = self.bench.mount();
             if kind == Kind::Read {
                 self.put_stock(&mount);
+                self.stock = self.place.stock().map(|(cid, _)| cid).collect();
             }
-            for (table, number, row) in rows(kind) {
-                for column in TABLES[table].columns {
-                    match column {
-                        // Together with the first time.
-                        Column::Again => {}
-                        Column::Cid | Column::Plain | Column::Wrong | Column::Block | Column::Alias => {
-                            self.live(&mount, (table, number, row), *column);
-                        }
-                        Column::Damaged | Column::Full | Column::ReadOnly | Column::Gone | Column::Killed => {
-                        }
+            for line in lines(kind) {
+                match kind {
+                    Kind::Make => {
+                        self.twice(&mount, line);
+                        self.once(&mount, line, Column::Plain);
+                        self.once(&mount, line, Column::Wrong);
                     }
+                    Kind::Change | Kind::Read => {
+                        self.once(&mount, line, Column::Block);
+                        self.once(&mount, line, Column::Alias);
+                    }
+                    Kind::List | Kind::Die => self.once(&mount, line, Column::Block),
                 }
             }
             mount.unmount();
@@ -89,30 +109,30 @@ impl Half {
     }
 
     fn put_stock(&self, mount: &Mounted) {
-        self.place.stock().for_each(|(cid, bytes)| self.place.place(&mount.path(cid), bytes, 0o444));
+        self.place.stock().for_each(|(cid, bytes)| self.place.place(&mount.path(cid), bytes, BLOCK_MODE));
     }
 
     fn when_full(&mut self) {
-        let full = ["--min-free-space", "1EiB"];
-        let mut mount = self.bench.mount_with(&full);
-        for row in KINDS.into_iter().flat_map(rows) {
-            self.live(&mount, row, Column::Full);
-            if mount.ls().len() < STOCK.len() {
+        let mut mount = self.bench.mount_with(&FULL);
+        for line in KINDS.into_iter().flat_map(lines) {
+            self.once(&mount, line, Column::Full);
+            if mount.ls().len() < self.stock.len() {
                 // What was deleted cannot come back here.
                 mount.unmount();
                 let roomy = self.bench.mount();
                 self.put_stock(&roomy);
                 roomy.unmount();
-                mount = self.bench.mount_with(&full);
+                mount = self.bench.mount_with(&FULL);
             }
+            self.place.stock().for_each(|(cid, bytes)| set_old(&mount.path(cid), bytes));
         }
         mount.unmount();
     }
 
     fn read_only(&mut self) {
         let mount = self.bench.mount_with(&["--read-only"]);
-        for row in KINDS.into_iter().flat_map(rows) {
-            self.live(&mount, row, Column::ReadOnly);
+        for line in KINDS.into_iter().flat_map(lines) {
+            self.once(&mount, line, Column::ReadOnly);
         }
         mount.unmount();
     }
@@ -120,28 +140,28 @@ impl Half {
     /// The process is dead, and nobody has detached its mount.
     fn when_gone(&mut self) {
         self.bench.mount().crash();
-        for (table, number, row) in KINDS.into_iter().flat_map(rows) {
-            let kind = TABLES[table].kind;
-            let name = self.name(kind, row, Column::Gone);
-            let control = self.place.control(kind, row, &name, false);
-            let report = self.place.run(row, self.bench.path(), &name, None);
-            let text = cell(kind, &report, &control, &Effect::Nothing);
-            self.note((table, number, row), Column::Gone, text, format!("{report:?}"));
+        for line in KINDS.into_iter().flat_map(lines) {
+            let name = self.name(line, Column::Gone);
+            let control = self.place.control(line.kind, line.row, &name, false);
+            let report = self.place.run(line.row, self.bench.path(), &name, &[]);
+            self.note(line, Column::Gone, &report, &control.report, &Effect::Nothing);
         }
         self.nothing_leaked();
     }
 
+    /// Each time in a mount of its own.
     fn killed_meanwhile(&mut self) {
-        for (table, number, row) in rows(Kind::Die) {
-            let mount = self.bench.mount();
-            let name = self.name(Kind::Die, row, Column::Killed);
-            let report = self.place.run(row, self.bench.path(), &name, Some(mount.pid()));
-            mount.crash();
-            let control = Control { report: report.clone(), files: Default::default() };
-            let text = cell(Kind::Die, &report, &control, &Effect::Nothing);
-            self.note((table, number, row), Column::Killed, text, format!("{report:?}"));
-            self.nothing_leaked();
-            self.stock_is_there();
+        for line in lines(Kind::Die) {
+            for (column, rest) in [(Column::Killed, "in/lines"), (Column::KilledLast, "/dev/null")] {
+                let mount = self.bench.mount();
+                let name = self.name(line, column);
+                let more = [("DAEMON", mount.pid().to_string()), ("REST", rest.to_owned())];
+                let report = self.place.run(line.row, self.bench.path(), &name, &more);
+                mount.crash();
+                self.note(line, column, &report, &Report::default(), &Effect::Nothing);
+                self.nothing_leaked();
+                self.stock_is_there();
+            }
         }
     }
 
@@ -165,73 +185,95 @@ impl Half {
             return;
         }
         for (cid, bytes) in self.place.stock() {
-            let file = super::common::blocks::flatfs_file(&self.bench.data().join("blocks"), &cid);
-            fs::write(file, [&bytes[1..], &bytes[..1]].concat()).unwrap();
+            let file = flatfs_file(&self.bench.data().join("blocks"), &cid);
+            fs::write(&file, [&bytes[1..], &bytes[..1]].concat()).unwrap();
+            set_old(&file, bytes);
         }
         let mount = self.bench.mount();
-        for row in rows(Kind::Read) {
-            self.live(&mount, row, Column::Damaged);
+        for line in lines(Kind::Read) {
+            self.once(&mount, line, Column::Damaged);
         }
         mount.unmount();
     }
 
     /// The name that a row is about.
-    fn name(&self, kind: Kind, row: &Row, column: Column) -> String {
-        match (kind, column) {
+    fn name(&self, line: Line, column: Column) -> String {
+        match (line.kind, column) {
             (Kind::Change | Kind::Read | Kind::List, Column::Alias) => "notes.txt".to_owned(),
-            (Kind::Change | Kind::Read | Kind::List, _) => self.place.cid(row.from),
+            (Kind::Change | Kind::Read | Kind::List, _) => self.place.cid(line.row.from),
             (_, Column::Wrong) => cid_of(&bytes(1000, 1000)),
             (Kind::Die, _) | (_, Column::Plain) => "photo.jpg".to_owned(),
             _ => {
-                let control = self.place.control(kind, row, "photo.jpg", false);
+                let control = self.place.control(line.kind, line.row, "photo.jpg", false);
                 control.files.get("photo.jpg").map_or("photo.jpg".to_owned(), |left| cid_of(&left.bytes))
             }
         }
     }
 
-    /// Runs a row in a mount that answers.
-    fn live(&mut self, mount: &Mounted, (table, number, row): (usize, usize, &'static Row), column: Column) {
-        let kind = TABLES[table].kind;
-        let name = self.name(kind, row, column);
-        let empty = State::of(mount, &name, []);
-        if !row.applies(column) {
-            return self.note((table, number, row), column, "-".to_owned(), String::new());
+    /// Runs a row in a mount that answers, and removes what it has made.
+    fn once(&mut self, mount: &Mounted, line: Line, column: Column) {
+        if !line.row.applies(column) {
+            return self.does_not_apply(line, column);
         }
-        if matches!(kind, Kind::Change | Kind::Read) {
-            self.place.place(&mount.path(&name), self.place.bytes(row.from), 0o644);
+        let name = self.name(line, column);
+        if matches!(line.kind, Kind::Change | Kind::Read) {
+            self.place.place(&mount.path(&name), self.place.bytes(line.row.from), FILE_MODE);
         }
-        let times: &[Column] = if column == Column::Cid { &[Column::Cid, Column::Again] } else { &[column] };
-        for column in times {
-            let control = self.place.control(kind, row, &name, *column == Column::Again);
-            let before = State::of(mount, &name, control.files.keys());
-            let report = self.place.run(row, self.bench.path(), &name, None);
-            let run = Run { place: &self.place, kind, row, name: &name, control: &control, before: &before };
-            let (effect, after) = run.effect(mount, report.exit != 0);
-            let text = cell(kind, &report, &control, &effect);
-            self.note(
-                (table, number, row),
-                *column,
-                text,
-                format!("{report:?}\n  {effect:?} {:?}", after.blocks),
-            );
-            clean(mount, &after, if times.len() > 1 && *column == Column::Cid { &after } else { &empty });
-        }
+        let after = self.execute(mount, line, column, &name);
+        self.clean(mount, &after);
     }
 
-    fn note(&mut self, (table, row, _): (usize, usize, &Row), column: Column, cell: String, detail: String) {
+    /// Runs a row with the CID of what it writes, and once more over that, if it was stored.
+    fn twice(&mut self, mount: &Mounted, line: Line) {
+        if !line.row.applies(Column::Cid) {
+            self.does_not_apply(line, Column::Cid);
+            return self.does_not_apply(line, Column::Again);
+        }
+        let name = self.name(line, Column::Cid);
+        let mut after = self.execute(mount, line, Column::Cid, &name);
+        if after.file.is_some() {
+            after = self.execute(mount, line, Column::Again, &name);
+        } else {
+            self.does_not_apply(line, Column::Again);
+        }
+        self.clean(mount, &after);
+    }
+
+    /// Runs a row and gives what is there then.
+    fn execute(&mut self, mount: &Mounted, line: Line, column: Column, name: &str) -> State {
+        let Line { kind, row, .. } = line;
+        let control = self.place.control(kind, row, name, column == Column::Again);
+        let before = State::of(mount, name, control.files.keys());
+        if column != Column::Again {
+            let file = matches!(kind, Kind::Change | Kind::Read).then(|| self.place.cid(row.from));
+            let wanted: BTreeSet<String> = self.stock.iter().cloned().chain(file).collect();
+            assert_eq!(before.blocks, wanted, "before {}", row.title());
+        }
+        let report = self.place.run(row, self.bench.path(), name, &[]);
+        let run = Run { place: self.place, kind, row, name, control: &control, before: &before };
+        let (effect, after) = run.effect(mount, report.exit != 0);
+        self.note(line, column, &report, &control.report, &effect);
+        after
+    }
+
+    /// Removes all names, and all blocks but the stock.
+    fn clean(&self, mount: &Mounted, now: &State) {
+        now.files.keys().for_each(|name| fs::remove_file(mount.path(name)).unwrap());
+        now.blocks.difference(&self.stock).for_each(|cid| fs::remove_file(mount.path(cid)).unwrap());
+    }
+
+    fn note(&mut self, line: Line, column: Column, report: &Report, control: &Report, effect: &Effect) {
+        let text = cell(line.kind, report, control, effect);
+        self.add(line, column, text, format!("{report:?}\n  {effect:?}"));
+    }
+
+    fn does_not_apply(&mut self, line: Line, column: Column) {
+        self.add(line, column, "-".to_owned(), String::new());
+    }
+
+    fn add(&mut self, line: Line, column: Column, cell: String, detail: String) {
         let column = Column::ALL.iter().position(|other| *other == column).unwrap();
-        self.outcomes.push(Outcome { table, row, column, cell, detail });
+        let backend = self.bench.backend.to_owned();
+        self.outcomes.push(Outcome { backend, table: line.table, row: line.number, column, cell, detail });
     }
-}
-
-/// Removes what is not in `wanted`.
-fn clean(mount: &Mounted, now: &State, wanted: &State) {
-    for name in now.files.keys().filter(|name| !wanted.files.contains_key(*name)) {
-        fs::remove_file(mount.path(name)).unwrap();
-    }
-    for cid in now.blocks.difference(&wanted.blocks) {
-        fs::remove_file(mount.path(cid)).unwrap();
-    }
-    let now = State::of(mount, "-", []);
-    assert!(now.blocks.is_subset(&wanted.blocks) && now.files.len() <= wanted.files.len());
 }

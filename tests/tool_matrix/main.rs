@@ -19,117 +19,151 @@ mod serving;
 mod state;
 mod tables;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::fs::{self, File};
+use std::process::Child;
 use std::sync::{Arc, Mutex};
 
 use common::users;
 use document::Cells;
 use half::Outcome;
 use libtest_mimic::{Arguments, Failed, Trial};
-use row::Column;
+use row::{Column, is_plain};
 use tables::TABLES;
+use tempfile::TempDir;
 
-/// In the environment of the process that acts as an ordinary user: the backend.
-const AS_USER: &str = "IPFS_PERSIST_TEST_TOOLS_OF_USER";
+/// In the environment of the process that acts as an ordinary user.
+const AS_USER: &str = "IPFS_PERSIST_TEST_AS_USER";
+/// Where that process writes what it has found.
+const FOUND: &str = "found.json";
+
+/// What the trials share. They run one after the other.
+#[derive(Default)]
+struct Shared {
+    cells: Cells,
+    user: Option<User>,
+}
 
 fn main() {
-    if let Ok(backend) = std::env::var(AS_USER) {
-        let backend = common::backends().into_iter().find(|name| *name == backend).unwrap();
-        let outcomes = half::run(backend);
-        fs::write("cells.json", serde_json::to_vec(&outcomes).unwrap()).unwrap();
-        return;
+    if std::env::var_os(AS_USER).is_some() {
+        let found = half::run(&common::read_only_backends());
+        return fs::write(FOUND, serde_json::to_vec(&found).unwrap()).unwrap();
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let cells: Arc<Mutex<Cells>> = Arc::default();
-    let mut trials: Vec<Trial> = Vec::new();
-    for backend in common::read_only_backends() {
-        let cells = Arc::clone(&cells);
-        trials.push(Trial::test(backend, move || both_users(backend, &mut cells.lock().unwrap())));
-    }
-    trials.push(Trial::test("the_document_is_what_was_executed", move || {
-        document::check(&cells.lock().unwrap());
-        Ok(())
-    }));
+    let shared: Arc<Mutex<Shared>> = Arc::default();
+    let trial = |name: &str, run: fn(&mut Shared) -> Result<(), Failed>| {
+        let shared = Arc::clone(&shared);
+        Trial::test(name, move || {
+            let mut shared = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            run(&mut shared)
+        })
+    };
+    let trials = vec![
+        trial("every_cell_is_explained", |_| every_cell_is_explained()),
+        trial("root", as_root),
+        trial("an_ordinary_user", as_ordinary_user),
+        trial("the_document_is_what_was_executed", |shared| {
+            document::check(&shared.cells);
+            Ok(())
+        }),
+    ];
     libtest_mimic::run(&arguments, trials).exit()
 }
 
-/// Runs everything on a backend, as root and as an ordinary user, who work at the same time.
-fn both_users(backend: &'static str, cells: &mut Cells) -> Result<(), Failed> {
-    if !common::fuse_available() {
-        return Ok(());
-    }
+/// Whether tools can be run in mounts; what is missing is said aloud.
+fn ready() -> bool {
     let missing = half::missing_programs();
     if !missing.is_empty() {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "CI lacks {missing:?}");
-        eprintln!("SKIPPED: the rows of {missing:?}, which are not installed");
+        eprintln!("SKIPPED: the rows with {missing:?}, which are not installed");
     }
-    let mut outcomes = BTreeMap::new();
-    if common::is_root() {
-        let user = users::available().then(|| start_user(backend));
-        outcomes.insert("root", half::run(backend));
-        if let Some(user) = user {
-            outcomes.insert("an ordinary user", user.join());
-        }
+    common::fuse_available()
+}
+
+/// The ordinary user works at the same time.
+fn as_root(shared: &mut Shared) -> Result<(), Failed> {
+    if !ready() || !common::is_root() {
+        eprintln!("SKIPPED: what root does");
+        return Ok(());
+    }
+    shared.user = users::available().then(start_user);
+    take(&half::run(&common::read_only_backends()), "root", &mut shared.cells)
+}
+
+fn as_ordinary_user(shared: &mut Shared) -> Result<(), Failed> {
+    if !ready() {
+        return Ok(());
+    }
+    let found = if !common::is_root() {
+        half::run(&common::read_only_backends())
+    } else if let Some(user) = shared.user.take().or_else(|| users::available().then(start_user)) {
+        user.join()
     } else {
-        outcomes.insert("an ordinary user", half::run(backend));
-    }
+        return Ok(());
+    };
+    take(&found, "an ordinary user", &mut shared.cells)
+}
+
+/// Takes note of what was found; fails with all that is not as the rows say.
+fn take(found: &[Outcome], user: &str, cells: &mut Cells) -> Result<(), Failed> {
     let mut wrong = String::new();
-    for (user, outcomes) in outcomes {
-        for outcome in outcomes {
-            wrong += &compare(&outcome, backend, user);
-            cells.add(&outcome, &format!("{backend} as {user}"));
+    for outcome in found {
+        cells.add(outcome, &format!("{} as {user}", outcome.backend));
+        let (table, column) = (&TABLES[outcome.table], Column::ALL[outcome.column]);
+        let row = table.rows().nth(outcome.row).unwrap();
+        let (expected, _) = row.expected(table.kind, column);
+        if expected != outcome.cell {
+            let Outcome { backend, cell, detail, .. } = outcome;
+            let place = format!("{}, {}, {}", table.heading, row.title(), column.title());
+            wrong += &format!("\n{place}, {backend}: expected {expected:?}, was {cell:?}\n  {detail}");
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.into()) }
 }
 
-/// What is not as the row says.
-fn compare(outcome: &Outcome, backend: &str, user: &str) -> String {
-    let table = &TABLES[outcome.table];
-    let row = table.rows().nth(outcome.row).unwrap();
-    let column = Column::ALL[outcome.column];
-    let (expected, _) = row.expected(table.kind, column);
-    if expected == outcome.cell {
-        return String::new();
+/// A cell that is not plain has a sentence, and no sentence belongs to a cell that is.
+fn every_cell_is_explained() -> Result<(), Failed> {
+    for table in TABLES {
+        for row in table.rows() {
+            for column in table.columns {
+                let (cell, sentence) = row.expected(table.kind, *column);
+                let explained = is_plain(table.kind, *column, &cell) || (cell == "-" && !row.note.is_empty());
+                if explained == sentence.is_empty() {
+                    continue;
+                }
+                return Err(format!("{}, {}: {cell:?}, {sentence:?}", row.title(), column.title()).into());
+            }
+            let foreign = row.others.iter().find(|(column, ..)| !table.columns.contains(column));
+            assert!(foreign.is_none(), "{}: {foreign:?}", row.title());
+        }
     }
-    let title = row.title();
-    let head = format!("{}, {title}, {}, {backend} as {user}", table.heading, column.title());
-    format!("\n{head}:\n  expected {expected:?}, was {:?}\n  {}", outcome.cell, outcome.detail)
+    Ok(())
 }
 
 /// The process that does the same as an ordinary user.
 struct User {
     child: Child,
-    dir: tempfile::TempDir,
+    dir: TempDir,
 }
 
-fn start_user(backend: &str) -> User {
+fn start_user() -> User {
     let dir = tempfile::Builder::new().prefix("ipm-user-").tempdir().unwrap();
     let home = users::home(dir.path());
     let this = users::copy(&std::env::current_exe().unwrap(), dir.path());
     let program = users::copy(env!("CARGO_BIN_EXE_ipfs-persist-mount").as_ref(), dir.path());
-    let script = format!("{}cd home; exec {} ../{}", users::OPEN_FUSE, users::AS_NOBODY, name(&this));
-    let log = fs::File::create(dir.path().join("log")).unwrap();
-    let mut command: Command = users::in_namespace(dir.path(), &script);
-    command.env(common::PROGRAM, program).env("TMPDIR", &home).env("HOME", &home).env(AS_USER, backend);
+    let script = format!("{}cd home; exec {} {}", users::OPEN_FUSE, users::AS_NOBODY, this.display());
+    let log = File::create(dir.path().join("log")).unwrap();
+    let mut command = users::in_namespace(dir.path(), &script);
+    command.env(common::PROGRAM, program).env(AS_USER, "yes").env("TMPDIR", &home).env("HOME", &home);
     let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
     User { child, dir }
-}
-
-fn name(path: &std::path::Path) -> String {
-    path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 impl User {
     fn join(mut self) -> Vec<Outcome> {
         let status = self.child.wait().unwrap();
         let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
-        assert!(status.success(), "the ordinary user: {status}\n{log}");
-        let cells: PathBuf = self.dir.path().join("home/cells.json");
-        serde_json::from_slice(&fs::read(cells).unwrap()).unwrap()
+        assert!(status.success(), "{status}\n{log}");
+        serde_json::from_slice(&fs::read(self.dir.path().join("home").join(FOUND)).unwrap()).unwrap()
     }
 }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::common::{bytes, cid_of};
 use super::row::{Kind, Row};
+use super::state::{BLOCK_MODE, FILE_MODE};
 
 /// What is older was set by a script or by us, and is compared; what is newer is the time of the run.
 const SET_BEFORE_SECS: i64 = 1_700_000_000;
@@ -90,10 +91,10 @@ impl Place {
         if made.is_ok_and(|status| status.success()) {
             files.insert("db", fs::read(dir.path().join("in/db")).unwrap());
         }
-        for (age, name) in (0..).zip(files.keys()) {
+        for (name, content) in &files {
             let path = dir.path().join("in").join(name);
             fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-            set_old(&path, age);
+            set_old(&path, content);
         }
         let url = serve(files["photo"].clone());
         Self { dir, files, url, controls: RefCell::default() }
@@ -123,12 +124,18 @@ impl Place {
     }
 
     /// Runs a script in such a directory.
-    pub fn run(&self, row: &Row, dir: &Path, name: &str, daemon: Option<u32>) -> Report {
+    pub fn run(&self, row: &Row, dir: &Path, name: &str, more: &[(&str, String)]) -> Report {
         fs::remove_dir_all(dir.join("tmp")).unwrap();
         fs::create_dir(dir.join("tmp")).unwrap();
-        let (interpreter, flag, begin) = row.language.interpreter();
-        let mut command = Command::new(interpreter);
-        command.arg(flag).arg(format!("{begin}{}", row.script)).current_dir(dir).stdin(Stdio::null());
+        let (interpreter, flags, _) = row.language.interpreter();
+        // A row that hangs must not keep the whole test.
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=5", "60", interpreter])
+            .args(flags)
+            .arg(row.code())
+            .current_dir(dir)
+            .stdin(Stdio::null());
         // What the user has set would change what the tools do.
         command.env_clear();
         command.envs(std::env::vars().filter(|(name, _)| name.starts_with("IPFS_PERSIST_TEST")));
@@ -138,7 +145,7 @@ impl Place {
             .env("TZ", "UTC")
             .env("HOME", self.dir.path().join("home"));
         command.env("F", format!("mnt/{name}")).env("NAME", name).env("URL", &self.url);
-        command.env("DAEMON", daemon.map(|pid| pid.to_string()).unwrap_or_default());
+        command.envs(more.iter().map(|(name, value)| (name, value)));
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Report {
@@ -159,15 +166,17 @@ impl Place {
         fs::create_dir_all(dir.join("mnt")).unwrap();
         self.furnish(&dir);
         if matches!(kind, Kind::Read | Kind::List) {
-            self.stock().for_each(|(cid, bytes)| self.place(&dir.join("mnt").join(cid), bytes, 0o444));
+            self.stock().for_each(|(cid, bytes)| self.place(&dir.join("mnt").join(cid), bytes, BLOCK_MODE));
         }
         if matches!(kind, Kind::Read | Kind::Change) {
-            let mode = if name == self.cid(row.from) { 0o444 } else { 0o644 };
-            self.place(&dir.join("mnt").join(name), self.bytes(row.from), mode);
+            // With the mode of a block it could be changed by root alone.
+            self.place(&dir.join("mnt").join(name), self.bytes(row.from), FILE_MODE);
         }
-        let mut report = self.run(row, &dir, name, None);
+        let script = if row.ordinarily.is_empty() { row.script } else { row.ordinarily };
+        let row = Row { script, ..*row };
+        let mut report = self.run(&row, &dir, name, &[]);
         if second {
-            report = self.run(row, &dir, name, None);
+            report = self.run(&row, &dir, name, &[]);
         }
         let entries = fs::read_dir(dir.join("mnt")).unwrap().map(|entry| entry.unwrap());
         let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
@@ -182,14 +191,15 @@ impl Place {
     pub fn place(&self, path: &Path, bytes: &[u8], mode: u32) {
         if !path.exists() {
             super::common::put(path, bytes).unwrap();
-            set_old(path, bytes.len() as u64);
+            set_old(path, bytes);
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         }
     }
 }
 
-fn set_old(path: &Path, age: u64) {
-    let then: SystemTime = UNIX_EPOCH + Duration::from_secs(1_600_000_000 + age);
+/// Gives a file a time that does not depend on the run.
+pub fn set_old(path: &Path, bytes: &[u8]) {
+    let then: SystemTime = UNIX_EPOCH + Duration::from_secs(1_600_000_000 + bytes.len() as u64);
     // Blocks are not writable for everybody, and a time can be set through any descriptor.
     File::open(path).unwrap().set_modified(then).unwrap();
 }

@@ -24,8 +24,10 @@ pub enum Column {
     ReadOnly,
     /// The process of the mount was killed before.
     Gone,
-    /// The process of the mount is killed after the tool has begun to write.
+    /// The process of the mount is killed when the tool has written half.
     Killed,
+    /// It is killed when the tool has written everything, and has not closed the file.
+    KilledLast,
 }
 
 impl Column {
@@ -41,6 +43,7 @@ impl Column {
         Column::ReadOnly,
         Column::Gone,
         Column::Killed,
+        Column::KilledLast,
     ];
 
     /// The head of the column.
@@ -56,7 +59,8 @@ impl Column {
             Column::Full => "store full",
             Column::ReadOnly => "read-only",
             Column::Gone => "daemon gone",
-            Column::Killed => "daemon killed meanwhile",
+            Column::Killed => "before the second half",
+            Column::KilledLast => "before the close",
         }
     }
 }
@@ -75,18 +79,14 @@ pub enum Language {
 }
 
 impl Language {
-    /// The program, the flag before the script, and what every script begins with.
-    pub fn interpreter(self) -> (&'static str, &'static str, &'static str) {
+    /// The program, the flags before the script, and what every script begins with.
+    pub fn interpreter(self) -> (&'static str, &'static [&'static str], &'static str) {
         match self {
-            Language::Bash => ("bash", "-c", ""),
-            Language::Python => (
-                "python3",
-                "-c",
-                "import mmap, os, pathlib, shutil, tempfile\nF = os.environ['F']\n\
-                 photo = open('in/photo', 'rb').read()\n",
-            ),
-            Language::Perl => ("perl", "-e", "my $F = $ENV{F};\n"),
-            Language::Node => ("node", "-e", "const F = process.env.F;\n"),
+            // A pipeline fails if one of its programs does.
+            Language::Bash => ("bash", &["-o", "pipefail", "-c"], ""),
+            Language::Python => ("python3", &["-c"], "import os\nF = os.environ['F']\n"),
+            Language::Perl => ("perl", &["-e"], "my $F = $ENV{F};\n"),
+            Language::Node => ("node", &["-e"], "const F = process.env.F;\n"),
         }
     }
 }
@@ -99,6 +99,8 @@ pub struct Row {
     pub language: Language,
     /// What the table shows in place of the script.
     pub shown: &'static str,
+    /// What does in an ordinary directory what the script does in a mount, if that is not the script.
+    pub ordinarily: &'static str,
     /// The programs that have to be there; if none is named, the first word of the script.
     pub tools: &'static [&'static str],
     /// The exit code with which it fails.
@@ -122,6 +124,7 @@ pub const fn row(script: &'static str) -> Row {
         script,
         language: Language::Bash,
         shown: "",
+        ordinarily: "",
         tools: &[],
         exit: 1,
         from: "text",
@@ -143,6 +146,11 @@ pub const fn program(language: Language, script: &'static str) -> Row {
 impl Row {
     pub const fn shown(mut self, shown: &'static str) -> Self {
         self.shown = shown;
+        self
+    }
+
+    pub const fn ordinarily(mut self, script: &'static str) -> Self {
+        self.ordinarily = script;
         self
     }
 
@@ -171,9 +179,13 @@ impl Row {
         self
     }
 
-    pub const fn only(mut self, columns: &'static [Column], note: &'static str) -> Self {
+    pub const fn only(mut self, columns: &'static [Column]) -> Self {
         self.only = columns;
-        self.note = note;
+        self
+    }
+
+    pub const fn note(mut self, sentence: &'static str) -> Self {
+        self.note = sentence;
         self
     }
 
@@ -198,6 +210,24 @@ impl Row {
             ("", _) => format!("{name}: `{code}`"),
             (shown, _) => shown.to_owned(),
         }
+    }
+
+    /// What its interpreter gets.
+    pub fn code(&self) -> String {
+        let (_, _, begin) = self.language.interpreter();
+        let mut code = begin.to_owned();
+        if self.language == Language::Python {
+            // What a script does not need takes longer than the script.
+            for module in ["mmap", "pathlib", "shutil", "tempfile"] {
+                if self.script.contains(&format!("{module}.")) {
+                    code += &format!("import {module}\n");
+                }
+            }
+            if self.script.contains("photo") {
+                code += "photo = open('in/photo', 'rb').read()\n";
+            }
+        }
+        code + self.script
     }
 
     /// The programs that it needs.
@@ -225,11 +255,28 @@ impl Row {
             Column::Damaged => failure("EIO", self.exit),
             Column::Full if !reads => failure("ENOSPC", self.exit),
             Column::ReadOnly if !reads => failure("EROFS", self.exit),
-            Column::Gone | Column::Killed => failure("ENOTCONN", self.exit),
+            Column::Gone | Column::Killed | Column::KilledLast => failure("ENOTCONN", self.exit),
             _ => "ok".to_owned(),
         };
         (cell, "")
     }
+}
+
+/// Whether a cell needs no sentence of its own: the introduction or that of its table explains it.
+pub fn is_plain(kind: Kind, column: Column, cell: &str) -> bool {
+    let (words, exit) = cell.split_once(", exit ").unwrap_or((cell, "1"));
+    let usual: &[&str] = match (kind, column) {
+        (Kind::Change, Column::Block) => &["EPERM", "EBADMSG"],
+        (Kind::Change, Column::Full) => &["ENOSPC", "EPERM", "EBADMSG"],
+        (_, Column::Again) => &["-"],
+        (_, Column::Wrong) => &["EBADMSG"],
+        (_, Column::Damaged) => &["EIO"],
+        (_, Column::Full) => &["ENOSPC"],
+        (_, Column::ReadOnly) => &["EROFS"],
+        (_, Column::Gone | Column::Killed | Column::KilledLast) => &["ENOTCONN"],
+        (_, Column::Cid | Column::Plain | Column::Block | Column::Alias) => &[],
+    };
+    cell == "ok" || (usual.contains(&words) && exit.parse::<u8>().is_ok())
 }
 
 /// A cell of a tool that has failed.

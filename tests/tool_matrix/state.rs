@@ -2,13 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::{Duration, Instant};
 
-use super::common::{Mounted, cid_of, eventually, names};
+use serde_json::json;
+
+use super::common::{Mounted, cid_of, names};
 use super::place::{Control, Left, Place};
 use super::row::{Kind, Row};
 
+/// The mode of every block.
+pub const BLOCK_MODE: u32 = 0o444;
+/// The mode of the files that tools change.
+pub const FILE_MODE: u32 = 0o644;
+
+/// How long the last close of a file may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What is in a mount.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     /// The listing of the root.
     pub blocks: BTreeSet<String>,
@@ -22,22 +33,28 @@ impl State {
     /// Looks when nobody has a file open any more. `maybe` are names that nothing lists, since they
     /// are empty.
     pub fn of<'a>(mount: &Mounted, name: &str, maybe: impl IntoIterator<Item = &'a String>) -> Self {
-        // The last close of a file is told to the daemon, and not waited for. This one is open itself.
-        eventually("files are closed", || mount.stats()["gauges"]["open_handles"].as_u64() <= Some(1));
+        let maybe: Vec<&String> = maybe.into_iter().filter(|name| !is_cid(name)).collect();
+        // The last close of a file is told to the daemon, and not waited for.
+        let begun = Instant::now();
+        let files: BTreeMap<String, Left> = loop {
+            let aliases = names(&mount.path(".ipfs-persist/names"));
+            let left = |name: &String| Left::read(&mount.path(name)).ok().map(|left| (name.clone(), left));
+            let files: BTreeMap<_, _> =
+                aliases.iter().chain(maybe.iter().copied()).filter_map(left).collect();
+            let staged = files.iter().filter(|(name, _)| !aliases.contains(name));
+            let staged_bytes: usize = staged.map(|(_, left)| left.bytes.len()).sum();
+            let stats = mount.stats();
+            let (gauges, counters) = (&stats["gauges"], &stats["counters"]);
+            assert_eq!((&counters["panics"], &counters["mapped_writes_lost"]), (&json!(0), &json!(0)));
+            let is = |name: &str, wanted: usize| gauges[name].as_u64() == Some(wanted as u64);
+            if is("open_handles", 0) && is("names", files.len()) && is("staged_bytes", staged_bytes) {
+                break files;
+            }
+            let names: Vec<&String> = files.keys().collect();
+            assert!(begun.elapsed() < PATIENCE, "{gauges} with {staged_bytes} staged bytes in {names:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        };
         let blocks: BTreeSet<String> = mount.ls().into_iter().collect();
-        let aliases = names(&mount.path(".ipfs-persist/names"));
-        let mut candidates: BTreeSet<String> = aliases.iter().cloned().collect();
-        candidates.extend(maybe.into_iter().filter(|name| !is_cid(name)).cloned());
-        let left = |name: &String| Left::read(&mount.path(name)).ok().map(|left| (name.clone(), left));
-        let files: BTreeMap<String, Left> = candidates.iter().filter_map(left).collect();
-        let staged = files.iter().filter(|(name, _)| !aliases.contains(name));
-        let staged_bytes: usize = staged.map(|(_, left)| left.bytes.len()).sum();
-        let stats = mount.stats();
-        let counted = |name: &str| stats["gauges"][name].as_u64().unwrap() as usize;
-        let counted = (counted("names"), counted("staged_bytes"));
-        assert_eq!(counted, (files.len(), staged_bytes), "no other names and bytes than of {files:?}");
-        assert_eq!(mount.count("panics"), 0, "{}", mount.log());
-        assert_eq!(mount.count("mapped_writes_lost"), 0, "{}", mount.log());
         Self { blocks, files, file: Left::read(&mount.path(name)).ok() }
     }
 }
@@ -72,15 +89,30 @@ impl Run<'_> {
         for cid in after.blocks.difference(&self.before.blocks) {
             assert_eq!(cid_of(&fs::read(mount.path(cid)).unwrap()), *cid, "never wrong bytes");
         }
-        let effect = if !failed && self.is_done(&after) {
-            match self.ignored(&after) {
-                Some(what) => Effect::Other(what),
-                None => Effect::Done,
-            }
+        let same = after.blocks == self.before.blocks && after.files == self.before.files;
+        let effect = if matches!(self.kind, Kind::Read | Kind::List) {
+            if same { Effect::Done } else { Effect::Other("changed".to_owned()) }
+        } else if failed {
+            let words = difference(&self.kept(mount, &after), &after, self.name);
+            if words.is_empty() { Effect::Nothing } else { Effect::Other(words.join(", ")) }
         } else {
-            self.difference(mount, &after)
+            self.done(&after)
         };
         (effect, after)
+    }
+
+    /// What a tool has done that says that it did everything.
+    fn done(&self, after: &State) -> Effect {
+        let mut missed = difference(&self.wanted(), after, self.name);
+        missed.extend(self.ignored().then(|| "ignored".to_owned()));
+        let changed = difference(self.before, after, self.name);
+        match (missed.len(), changed.len()) {
+            (0, _) => Effect::Done,
+            (1, 0) if self.ignored() => Effect::Other(missed.join(", ")),
+            (_, 0) => Effect::Nothing,
+            (more, less) if less < more => Effect::Other(changed.join(", ")),
+            _ => Effect::Other(missed.join(", ")),
+        }
     }
 
     /// What is there, and of names that nothing lists those that the row may make.
@@ -89,78 +121,97 @@ impl Run<'_> {
         State::of(mount, self.name, self.control.files.keys().chain(kept.iter()))
     }
 
-    /// Whether the store is as the ordinary directory is.
-    fn is_done(&self, after: &State) -> bool {
-        let mut blocks = self.before.blocks.clone();
-        if is_cid(self.name) && matches!(self.kind, Kind::Change) {
-            blocks.remove(self.name);
+    /// What has to be there after a success: what is in the ordinary directory.
+    fn wanted(&self) -> State {
+        let mut wanted = State { blocks: self.before.blocks.clone(), ..State::default() };
+        if is_cid(self.name) && self.kind == Kind::Change {
+            wanted.blocks.remove(self.name);
         }
-        let plain = |(name, _): &(&String, &Left)| !is_cid(name);
-        let files = self.control.files.iter().filter(plain);
-        blocks.extend(self.row.leaves.iter().map(|name| self.place.cid(name)));
+        wanted.blocks.extend(self.row.leaves.iter().map(|name| self.place.cid(name)));
         for (name, left) in &self.control.files {
             if is_cid(name) || !left.bytes.is_empty() {
-                blocks.insert(cid_of(&left.bytes));
+                wanted.blocks.insert(cid_of(&left.bytes));
+            }
+            if !is_cid(name) {
+                wanted.files.insert(name.clone(), left.clone());
+            }
+            if name == self.name {
+                let mode = if is_cid(name) { BLOCK_MODE } else { left.mode };
+                wanted.file = Some(Left { mode, ..left.clone() });
             }
         }
-        let same_file = match (self.control.files.get(self.name), &after.file) {
-            (Some(wanted), Some(file)) => {
-                wanted.bytes == file.bytes && (wanted.mtime.is_none() || wanted.mtime == file.mtime)
-            }
-            (None, None) => true,
-            _ => false,
+        wanted
+    }
+
+    /// What may be there after a failure: what was there before, and what the tool wanted to move.
+    fn kept(&self, mount: &Mounted, after: &State) -> State {
+        let mut kept = self.before.clone();
+        let Some((path, file)) = self.row.keeps else {
+            return kept;
         };
-        blocks == after.blocks && same_file && files.eq(after.files.iter())
-    }
-
-    /// What a block does not take on.
-    fn ignored(&self, after: &State) -> Option<String> {
-        let (wanted, file) = (self.control.files.get(self.name)?, after.file.as_ref()?);
-        let before = self.before.file.as_ref()?;
-        (self.kind == Kind::Change && wanted.mode != before.mode && file.mode == before.mode)
-            .then(|| "ignored".to_owned())
-    }
-
-    /// What has changed since before, in words.
-    fn difference(&self, mount: &Mounted, after: &State) -> Effect {
-        let mut words = Vec::new();
-        let mut before = self.before.clone();
-        if let Some((path, file)) = self.row.keeps {
-            let kept = mount.mnt.with_file_name(path);
-            match path.strip_prefix("mnt/") {
-                // In the mount it is there only if it could be made there.
-                Some(name) if after.files.contains_key(name) => {
-                    before.blocks.insert(self.place.cid(file));
-                    before.files.insert(name.to_owned(), after.files[name].clone());
+        let bytes = self.place.bytes(file);
+        match path.strip_prefix("mnt/") {
+            None => {
+                let there = fs::read(mount.mnt.with_file_name(path));
+                assert!(there.is_ok_and(|there| there == bytes), "{}: the source is lost", self.row.title());
+            }
+            // In the mount it is there if it could be made there.
+            Some(name) => {
+                if let Some(left) = after.files.get(name) {
+                    assert!(left.bytes == bytes, "{}: the source has changed", self.row.title());
+                    kept.files.insert(name.to_owned(), left.clone());
+                    kept.blocks.extend(after.blocks.get(&self.place.cid(file)).cloned());
                 }
-                Some(_) => {}
-                None if fs::read(kept).is_ok_and(|bytes| bytes == self.place.bytes(file)) => {}
-                None => words.push("the source is lost".to_owned()),
             }
         }
-        match (&before.file, &after.file) {
-            (Some(_), None) => words.push("the file is gone".to_owned()),
-            (None, Some(left)) if left.bytes.is_empty() => words.push("leaves an empty file".to_owned()),
-            (None, Some(_)) => words.push("leaves a file".to_owned()),
-            (Some(old), Some(new)) if old.bytes != new.bytes => words.push("other bytes".to_owned()),
-            (Some(old), Some(new)) if old != new => words.push("other attributes".to_owned()),
-            _ => {}
-        }
-        let more = |name: &&String| *name != self.name && !before.files.contains_key(*name);
-        words.extend(
-            after.files.keys().filter(more).map(|name| format!("leaves {}", name.replace(self.name, "F"))),
-        );
-        if before.files.keys().any(|name| name != self.name && !after.files.contains_key(name)) {
-            words.push("another file is gone".to_owned());
-        }
-        match after.blocks.iter().filter(|cid| *cid != self.name && !before.blocks.contains(*cid)).count() {
-            0 => {}
-            1 => words.push("a new block".to_owned()),
-            count => words.push(format!("{count} new blocks")),
-        }
-        if before.blocks.iter().any(|cid| cid != self.name && !after.blocks.contains(cid)) {
-            words.push("another block is gone".to_owned());
-        }
-        if words.is_empty() { Effect::Nothing } else { Effect::Other(words.join(", ")) }
+        kept
     }
+
+    /// Whether the tool has set a mode that a block does not take on.
+    fn ignored(&self) -> bool {
+        let mode = self.control.files.get(self.name).map_or(FILE_MODE, |left| left.mode);
+        self.kind == Kind::Change && is_cid(self.name) && mode != FILE_MODE && mode != BLOCK_MODE
+    }
+}
+
+/// How `after` differs from what it should be, in words.
+fn difference(wanted: &State, after: &State, name: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    match (&wanted.file, &after.file) {
+        (None, None) => {}
+        (Some(_), None) => words.push("the file is gone".to_owned()),
+        (None, Some(left)) if left.bytes.is_empty() => words.push("leaves an empty file".to_owned()),
+        (None, Some(_)) => words.push("leaves a file".to_owned()),
+        (Some(old), Some(new)) => {
+            words.extend((old.bytes != new.bytes).then(|| "other bytes".to_owned()));
+            words.extend((old.mode != new.mode).then(|| "other mode".to_owned()));
+            let time = old.mtime.is_some() && old.mtime != new.mtime;
+            words.extend(time.then(|| "other time".to_owned()));
+        }
+    }
+    let others = |state: &State| -> Vec<String> {
+        state.files.keys().filter(|file| *file != name).map(|file| file.replace(name, "F")).collect()
+    };
+    let (old, new) = (others(wanted), others(after));
+    words.extend(new.iter().filter(|file| !old.contains(file)).map(|file| format!("leaves {file}")));
+    words.extend(old.iter().filter(|file| !new.contains(file)).map(|file| format!("{file} is missing")));
+    for (file, left) in wanted.files.iter().filter(|(file, _)| *file != name) {
+        words.extend(
+            after
+                .files
+                .get(file)
+                .is_some_and(|other| other.bytes != left.bytes)
+                .then(|| format!("other {file}")),
+        );
+    }
+    // The block of the file itself is told already.
+    match after.blocks.difference(&wanted.blocks).filter(|cid| *cid != name).count() {
+        0 => {}
+        1 => words.push("leaves a block".to_owned()),
+        count => words.push(format!("leaves {count} blocks")),
+    }
+    if wanted.blocks.difference(&after.blocks).any(|cid| cid != name) {
+        words.push("a block is missing".to_owned());
+    }
+    words
 }
