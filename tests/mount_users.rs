@@ -9,21 +9,13 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
-use common::{Bench, bytes, cid_of, fuse_available, is_root, need, run, text};
+use common::{Bench, bytes, cid_of, fuse_available, need, run, text, users};
 
 const PRELUDE: &str = r#"
-set -euo pipefail
 exec 9> trace
 BASH_XTRACEFD=9
 set -x
-mknod fuse c 10 229
-chmod 666 fuse
-mount --bind fuse /dev/fuse
-mkdir home
-chown 65534:65534 home
 finish() { umount -l home/mnt mnt 2>/dev/null || true; }
 trap finish EXIT
 
@@ -55,26 +47,17 @@ hint: "*) ;; *) echo "no hint: $said"; exit 1 ;; esac
 
 /// Runs a script after the prelude; it must succeed. `$CID` names `./block`.
 fn script(body: &str) {
-    if !fuse_available() || !["unshare", "setpriv", "fusermount3"].into_iter().all(need) {
+    if !fuse_available() || !users::available() {
         return;
-    }
-    if !is_root() {
-        return eprintln!("SKIPPED: acting as other users needs root");
     }
     let bench = Bench::new("file");
     let content = bytes(1, 5000);
     fs::write(bench.path().join("block"), &content).unwrap();
-    // Where it was built may be closed to others.
-    let program = bench.path().join("ipm");
-    fs::copy(env!("CARGO_BIN_EXE_ipfs-persist-mount"), &program).unwrap();
-    for path in [bench.path(), &program] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let output = run(Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "--", "bash", "-c", &format!("{PRELUDE}\n{body}")])
-        .current_dir(bench.path())
-        .env("IPM", &program)
-        .env("CID", cid_of(&content)));
+    users::home(bench.path());
+    let program = users::copy(env!("CARGO_BIN_EXE_ipfs-persist-mount").as_ref(), bench.path());
+    let script = format!("{}{PRELUDE}\n{body}", users::OPEN_FUSE);
+    let output =
+        run(users::in_namespace(bench.path(), &script).env("IPM", &program).env("CID", cid_of(&content)));
     let trace = fs::read_to_string(bench.path().join("trace")).unwrap_or_default();
     assert!(output.status.success(), "{trace}\n{}", text(&output));
 }

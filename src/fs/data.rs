@@ -9,7 +9,7 @@ use super::handle::{Open, Subject, WriterHandle};
 use super::inode::Node;
 use super::staging::STAGING_WAIT;
 use super::types::{AttrChange, Caller, Done, Entry, Handle, Ino};
-use super::verdict::Occasion;
+use super::verdict::{LENGTH_KEPT, Occasion};
 use super::writer::Writer;
 use crate::blockstore::window;
 use crate::{Error, Result};
@@ -191,7 +191,8 @@ impl Shared {
     }
 
     /// A stored block keeps its length. Opening it with O_TRUNC, which arrives here as a truncation
-    /// without a handle by the thread that has just opened it, begins a rewrite.
+    /// without a handle by the thread that has just opened it, begins a rewrite. So does cutting an open
+    /// file to nothing: node's copyFile and `sort -o` do that before they write.
     fn truncate_block(&self, ino: Ino, handle: Option<Handle>, size: u64, caller: Caller) -> Result<()> {
         if handle.is_none()
             && size == 0
@@ -205,7 +206,13 @@ impl Shared {
         if self.getattr(ino, handle)?.attr.size_bytes == size {
             return Ok(());
         }
-        Err(Error::NotPermitted { what: "a stored block cannot change its length" })
+        if let Some(handle) = handle
+            && size == 0
+        {
+            let open = self.handles.get(handle)?;
+            return writing(&open)?.writer.state.lock().begin_anew(&self.room());
+        }
+        Err(LENGTH_KEPT)
     }
 }
 

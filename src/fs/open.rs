@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::control::ControlNode;
@@ -197,10 +198,11 @@ impl Shared {
         }
         let key = cid.key();
         let (content, passthrough) = if key.is_identity() {
-            (Content::Rewrite { expected: key.digest().to_vec().into(), length: key.digest().len() }, None)
+            let expected: Bytes = key.digest().to_vec().into();
+            (Content::Rewrite { length: expected.len(), expected, cut: false }, None)
         } else {
             let content = match self.store.read_checked(key) {
-                Ok(Some(expected)) => Content::Rewrite { length: expected.len(), expected },
+                Ok(Some(expected)) => Content::Rewrite { length: expected.len(), expected, cut: false },
                 Ok(None) => return Err(Error::Stale),
                 // Whatever is written will be judged by its hash, and replaces the damaged copy.
                 Err(Error::Damaged { .. }) => Content::Empty,

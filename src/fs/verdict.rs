@@ -19,6 +19,9 @@ use crate::blockstore::Stored;
 use crate::metrics::Count;
 use crate::{Error, Result};
 
+/// What truncating a stored block is answered with.
+pub(super) const LENGTH_KEPT: Error = Error::NotPermitted { what: "a stored block cannot change its length" };
+
 /// What asks for a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occasion {
@@ -97,7 +100,7 @@ impl Shared {
         state.judged = true;
         state.wrong = false;
         let frozen = match &state.content {
-            Content::Rewrite { expected, length } => match rewritten(subject, expected, *length) {
+            Content::Rewrite { expected, length, cut } => match rewritten(subject, expected, *length, *cut) {
                 Ok(block) => block.map_or(Ok(None), |()| self.rewrite_block(subject, expected).map(Some)),
                 Err(error) => Err(error),
             },
@@ -121,10 +124,11 @@ impl Shared {
                 done(Ok(()));
             }
             Err(error) => {
-                state.wrong = matches!(error, Error::Mismatch { .. } | Error::Differs { .. });
-                if state.wrong && !repeated {
+                let mismatch = matches!(error, Error::Mismatch { .. } | Error::Differs { .. });
+                if mismatch && !repeated {
                     self.metrics().add(Count::Mismatches, 1);
                 }
+                state.wrong = mismatch || matches!(error, Error::NotPermitted { .. });
                 if !state.wrong {
                     state.refuse_for_good(error.clone());
                 }
@@ -341,13 +345,14 @@ impl Shared {
     }
 }
 
-/// Whether all of a stored block has been written again. Nothing at all is no verdict.
-fn rewritten(subject: &Subject, expected: &[u8], length: usize) -> Result<Option<()>> {
+/// Whether all of a stored block has been written again. Nothing at all is no verdict, unless it was
+/// cut as an open file.
+fn rewritten(subject: &Subject, expected: &[u8], length: usize, cut: bool) -> Result<Option<()>> {
     if length == expected.len() {
         return Ok(Some(()));
     }
     if length == 0 {
-        return Ok(None);
+        return if cut { Err(LENGTH_KEPT) } else { Ok(None) };
     }
     let cid = subject.cid().map(ToString::to_string).unwrap_or_default();
     Err(Error::Differs { cid, at_byte: length as u64 })

@@ -32,7 +32,8 @@ pub enum Content {
     /// A stored block: what an alias is between two writes.
     Stored { key: Key, size_bytes: u64, open: Option<Arc<OpenBlock>> },
     /// A stored block that is written again: `length` bytes so far, all equal to the stored ones.
-    Rewrite { expected: Bytes, length: usize },
+    /// `cut` if it was cut to nothing as an open file, which only the same bytes again can justify.
+    Rewrite { expected: Bytes, length: usize, cut: bool },
 }
 
 /// A writer of one handle (CID names) or of all handles of a name (other names).
@@ -159,7 +160,7 @@ impl WriterState {
             return Err(self.refuse(Error::TooBig { limit_bytes: room.block_bytes_max }));
         }
         let (start, end) = (index(offset)?, index(end)?);
-        if let Content::Rewrite { expected, length } = &mut self.content
+        if let Content::Rewrite { expected, length, .. } = &mut self.content
             && start <= *length
         {
             if expected.get(start..end) == Some(data) {
@@ -209,6 +210,20 @@ impl WriterState {
         self.charge.set(length)
     }
 
+    /// Cuts a rewrite to nothing through an open file, as some programs do instead of O_TRUNC. If no
+    /// bytes follow it was meant as a truncation, and the next close says that there is none.
+    ///
+    /// # Errors
+    /// Those of [`WriterState::set_len`].
+    pub fn begin_anew(&mut self, room: &Room<'_>) -> Result<()> {
+        self.set_len(0, room)?;
+        if let Content::Rewrite { cut, .. } = &mut self.content {
+            *cut = true;
+            self.fresh = true;
+        }
+        Ok(())
+    }
+
     /// Calls `with` with at most `length` bytes at `offset`.
     pub fn read<R>(
         &mut self,
@@ -224,7 +239,7 @@ impl WriterState {
             Content::Empty => once(&[]),
             Content::Draft(draft) => once(window(draft.bytes(), offset, length)),
             Content::Frozen(block) => once(window(block.bytes(), offset, length)),
-            Content::Rewrite { expected, length: written } => {
+            Content::Rewrite { expected, length: written, .. } => {
                 once(window(expected.get(..*written).unwrap_or_default(), offset, length));
             }
             Content::Stored { key, open, .. } => {

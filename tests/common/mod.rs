@@ -12,6 +12,7 @@ pub mod mounted;
 pub mod raw;
 pub mod rows;
 pub mod stores;
+pub mod users;
 
 pub use disk::Disk;
 pub use mounted::{Bench, Mounted};
@@ -49,9 +50,13 @@ pub fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
+/// Names a copy of the program for a test that may not run it where it was built.
+pub const PROGRAM: &str = "IPFS_PERSIST_TEST_PROGRAM";
+
 /// The program under test.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ipfs-persist-mount"));
+    let built = env!("CARGO_BIN_EXE_ipfs-persist-mount");
+    let mut command = Command::new(std::env::var_os(PROGRAM).unwrap_or(built.into()));
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
         if name == "BACKEND" || name == "DATA_PATH" || name_text.starts_with("IPFS_PERSIST_MOUNT_") {
