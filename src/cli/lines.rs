@@ -4,7 +4,9 @@
 //! the error of the end, unless the reader has just had enough.
 
 use std::ffi::OsStr;
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, StdoutLock, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -12,11 +14,14 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::output;
+use crate::sys;
 use crate::{Error, Result};
 
 /// Lines on standard output, and failures beside them.
 pub(super) struct Lines {
     out: BufWriter<StdoutLock<'static>>,
+    /// Lines that are kept back.
+    held: Option<BufWriter<File>>,
     json: bool,
     written: io::Result<()>,
     code: Option<ExitCode>,
@@ -25,7 +30,7 @@ pub(super) struct Lines {
 impl Lines {
     /// For programs with `json`.
     pub(super) fn new(json: bool) -> Self {
-        Self { out: BufWriter::new(io::stdout().lock()), json, written: Ok(()), code: None }
+        Self { out: BufWriter::new(io::stdout().lock()), held: None, json, written: Ok(()), code: None }
     }
 
     /// Whether anybody still reads.
@@ -36,7 +41,32 @@ impl Lines {
     /// Writes bytes as they are.
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         if self.written.is_ok() {
-            self.written = self.out.write_all(bytes);
+            self.written = match &mut self.held {
+                Some(held) => held.write_all(bytes),
+                None => self.out.write_all(bytes),
+            };
+        }
+    }
+
+    /// Keeps lines in a temporary file until [`Lines::let_go`], if a pipe takes them: whoever reads it may
+    /// wait for what this command has.
+    pub(super) fn hold_back(&mut self) {
+        if sys::is_pipe(io::stdout().as_fd()) {
+            // Without room for a file they are written as they come.
+            self.held = sys::unnamed_file().ok().map(BufWriter::new);
+        }
+    }
+
+    /// Writes the lines that were kept back.
+    pub(super) fn let_go(&mut self) {
+        if let Some(held) = self.held.take()
+            && self.written.is_ok()
+        {
+            let copied = held.into_inner().map_err(io::IntoInnerError::into_error).and_then(|mut file| {
+                file.rewind()?;
+                io::copy(&mut file, &mut self.out)
+            });
+            self.written = copied.map(drop);
         }
     }
 

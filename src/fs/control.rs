@@ -127,7 +127,7 @@ impl Shared {
             "backend": info.backend.name,
             "durable": info.backend.durable,
             "durability": "close",
-            "data_path": info.data_path,
+            "data_path": info.data_path.as_ref().map(|path| path.display().to_string()),
             "store_id": info.store_id,
             "locked": info.locked,
             "read_only": self.options.read_only,

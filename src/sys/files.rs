@@ -6,8 +6,8 @@
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -189,6 +189,12 @@ impl From<Option<Type>> for Kind {
 pub fn start_writeback(file: &File) {
     // SAFETY: the descriptor is open for the whole call, and no memory is passed.
     let _hint = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
+/// Whether a descriptor is an end of a pipe.
+pub fn is_pipe(descriptor: BorrowedFd<'_>) -> bool {
+    let metadata = descriptor.try_clone_to_owned().map(File::from).and_then(|file| file.metadata());
+    metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 /// Closes a file and says what close(2) said, which dropping it does not.

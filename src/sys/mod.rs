@@ -23,7 +23,7 @@ pub use daemon::{Forked, Report, Starting, daemonize};
 pub use durable::{
     allocate_file, create_dir_all_private, replace_file, sync_dir, sync_file_system, write_file,
 };
-pub use files::close;
+pub use files::{close, is_pipe};
 pub use holders::{Process, fuse_server, holders_elsewhere, holders_of};
 pub use lock::{FileLock, Holder};
 pub use mount_table::{
@@ -37,7 +37,7 @@ pub use process::{
     wait_for_exit,
 };
 pub use record_lock::{RecordHolder, RecordLock};
-pub use scratch::{ScratchDir, allocated_bytes};
+pub use scratch::{ScratchDir, allocated_bytes, unnamed_file};
 pub use service::{ServiceState, tell_service_manager};
 pub use signals::{SignalListener, listen};
 pub use space::{Space, space_of, space_of_open};

@@ -1,11 +1,11 @@
-//! Temporary directories, and what the files in a directory take on the disk.
+//! Temporary directories and files, and what the files in a directory take on the disk.
 //!
 //! Invariant: a temporary directory was made here, new and private, and is removed with everything
 //! in it when its owner lets go of it.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
@@ -15,6 +15,12 @@ const NAMES_MAX: u32 = 1000;
 
 /// Bytes in the unit of `st_blocks`, whatever the file system's own is (stat(3type)).
 const STAT_BLOCK_BYTES: u64 = 512;
+
+/// A file without a name in the directory for temporary files, private to this process.
+pub fn unnamed_file() -> io::Result<File> {
+    let flags = nix::fcntl::OFlag::O_TMPFILE.bits();
+    OpenOptions::new().read(true).write(true).custom_flags(flags).mode(0o600).open(std::env::temp_dir())
+}
 
 /// A directory of our own.
 #[derive(Debug)]

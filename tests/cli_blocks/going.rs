@@ -6,12 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use ipfs_persist_mount::block::{Block, CidOptions};
+use ipfs_persist_mount::datastore::Sync;
 use serde_json::json;
 
 use super::common::blocks::{cid_bytes, cid_v0, spell};
 use super::common::rows::Case;
 use super::common::{bytes, cid_as, cid_of, program, run, sh, text};
-use super::scene::{Scene, WAYS};
+use super::scene::{Scene, WAYS, Way};
 use crate::cases;
 
 pub const CASES: &[Case] = cases![
@@ -23,6 +25,7 @@ pub const CASES: &[Case] = cases![
     what_is_no_ordinary_file_is_written_to,
     a_listing_shows_sizes_and_times,
     a_listing_ends_with_its_reader,
+    a_listing_can_be_worked_on_as_it_comes,
     removed_blocks_are_gone,
     a_block_is_described,
     a_store_is_described,
@@ -183,6 +186,29 @@ fn a_listing_shows_sizes_and_times(backend: &'static str) {
             assert_eq!(object[field], facts[field], "{field}");
         }
     }
+}
+
+/// Regression: `ls` held the store until everything was printed, and what its reader did with the first
+/// lines waited for it.
+fn a_listing_can_be_worked_on_as_it_comes(backend: &'static str) {
+    let scene = Scene::new(backend, Way::Direct);
+    let engine = scene.bench.engine();
+    // More than pipes hold, and than one command line.
+    for chunk in (0..8000u64).collect::<Vec<_>>().chunks(500) {
+        let block = |n: &u64| {
+            Block::of(n.to_le_bytes().to_vec().into(), &CidOptions::default(), SystemTime::now()).unwrap()
+        };
+        engine.put(&chunk.iter().map(block).collect::<Vec<_>>(), Sync::Later).unwrap();
+    }
+    engine.close().unwrap();
+    let script = format!(
+        "set -o pipefail; ipm() {{ '{}' \"$@\"; }}; export -f ipm
+        ipm ls --lock-wait 5 --data-path data | xargs -n 1500 bash -c 'ipm rm --lock-wait 5 --data-path data \"$@\"' rm > removed
+        [ -z \"$(ipm ls --data-path data)\" ]",
+        program().get_program().to_str().unwrap()
+    );
+    let output = sh(scene.bench.path(), &script);
+    assert!(output.status.success(), "{}", text(&output));
 }
 
 fn a_listing_ends_with_its_reader(backend: &'static str) {

@@ -13,13 +13,17 @@ use crate::jobs::blocks::{self, Listed, Purpose};
 use crate::jobs::go_on;
 use crate::sys;
 
-/// Prints the canonical CID of every block, in the backend's order, as it comes.
+/// Prints the canonical CID of every block, in the backend's order. `ls | xargs rm` would wait for itself
+/// if the store was held until all are printed.
 pub(in crate::cli) fn run(args: &LsArgs) -> Result<ExitCode> {
     let place = config::place(&args.place)?;
     sys::set_umask(UMASK);
     let mut watcher = Watcher::start(true)?;
     let mut lines = Lines::new(args.place.json);
     let blocks = blocks::open(&place, Purpose::Read, &mut watcher)?;
+    if blocks.keeps_others_out() {
+        lines.hold_back();
+    }
     let mut shown = 0;
     let listed = blocks.list(args.long, &mut |listed| {
         shown += 1;
@@ -27,7 +31,9 @@ pub(in crate::cli) fn run(args: &LsArgs) -> Result<ExitCode> {
         lines.done(|| text(&listed).into_bytes(), || object(&listed));
         Ok(lines.is_open())
     });
-    lines.finish(listed.and(blocks.close()))
+    let closed = blocks.close();
+    lines.let_go();
+    lines.finish(listed.and(closed))
 }
 
 fn text(listed: &Listed) -> String {

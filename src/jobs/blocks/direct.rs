@@ -115,6 +115,10 @@ impl Blocks for Direct {
         })
     }
 
+    fn keeps_others_out(&self) -> bool {
+        true
+    }
+
     fn close(self: Box<Self>) -> Result<()> {
         self.0.close()
     }

@@ -100,6 +100,9 @@ pub trait Blocks {
     /// What the store is and holds.
     fn describe(&self) -> Result<StoreFacts>;
 
+    /// Whether others have to wait for the store meanwhile.
+    fn keeps_others_out(&self) -> bool;
+
     /// Lets go of the store.
     fn close(self: Box<Self>) -> Result<()>;
 }

@@ -284,6 +284,10 @@ impl Blocks for Mounted {
         })
     }
 
+    fn keeps_others_out(&self) -> bool {
+        false
+    }
+
     fn close(self: Box<Self>) -> Result<()> {
         Ok(())
     }
