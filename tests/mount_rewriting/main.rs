@@ -221,6 +221,8 @@ fn a_stored_block_cannot_be_changed_otherwise(backend: &'static str) {
     untouched(&mount, &blocks);
 }
 
+/// > A file that is open may be cut to nothing if the same bytes follow, which is how `sort -o` and node
+/// > copy; if nothing follows, its close is EPERM.
 fn an_open_block_can_be_cut_and_written_again(backend: &'static str) {
     // Copying a file twice with node's copyFile, which cuts the file that it has opened, was EPERM the
     // second time, and node then removed the block. R6: the same bytes succeed.

@@ -1,5 +1,7 @@
 //! Memory for what is not stored yet.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::*;
 
 /// A temporary file that holds this many bytes of staging while it is open. (Under another name its
@@ -90,19 +92,31 @@ pub fn a_sparse_writer_beyond_the_cap_is_refused(backend: &'static str) {
 pub fn more_waiting_writers_than_there_may_be_are_refused_at_once(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&["--max-staging", "1MiB"]);
-    let _held = stage(&mount, ".held.tmp", 1_000_000);
+    let held = stage(&mount, ".held.tmp", 1_000_000);
+    let refused = AtomicU64::new(0);
     thread::scope(|scope| {
         for n in 0..48 {
-            let mount = &mount;
+            let (mount, refused) = (&mount, &refused);
             scope.spawn(move || {
                 let file = File::create(mount.path(format!("waiting-{n}"))).unwrap();
-                assert_eq!(errno(file.write_at(&bytes(n, 100_000), 0)), ENOMEM);
-                assert_eq!(errno(close(file)), ENOMEM);
+                if let Err(error) = file.write_all_at(&bytes(n, 100_000), 0) {
+                    assert_eq!(error.raw_os_error(), Some(ENOMEM));
+                    refused.fetch_add(1, Ordering::Relaxed);
+                    assert_eq!(errno(close(file)), ENOMEM);
+                } else {
+                    close(file).unwrap();
+                }
             });
         }
+        eventually("those beyond 32 are refused", || refused.load(Ordering::Relaxed) == 16);
+        // The others wait, and find room.
+        fs::remove_file(mount.path(".held.tmp")).unwrap();
+        close(held).unwrap();
     });
-    mount.assert_blocks(&[]);
-    eventually("no other name is left", || mount.stats()["gauges"]["names"] == 1);
+    assert_eq!(refused.load(Ordering::Relaxed), 16);
+    assert_eq!(mount.ls().len(), 32);
+    assert_eq!(mount.count("panics"), 0);
+    eventually("no name of a refused file is left", || mount.stats()["gauges"]["names"] == 32);
 }
 
 /// > A file under a temporary name that was closed and that nobody renames is dropped: the oldest
