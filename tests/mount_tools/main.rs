@@ -1,5 +1,5 @@
-//! Other people's tools in a mount, as a person uses them: what succeeds, what fails, and in which
-//! words.
+//! Other people's tools in a mount, one after the other on the same files: archives, rsync, editors,
+//! programs. What each of them does by itself in each situation is in `tests/tool_matrix`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -22,13 +22,9 @@ fn main() {
         a_second_rsync_sends_nothing,
         rsync_between_mounts_sends_nothing_twice,
         rsync_delete_does_not_empty_the_store,
-        shell_tools_write_files,
-        shell_tools_report_wrong_bytes,
         moving_in_keeps_the_source_when_refused,
         scripting_languages_write_files,
         editors_save_files,
-        databases_are_read,
-        downloads_arrive,
         errors_are_told_in_the_tools_words,
     ];
     rows::main(&[(backends(), every)])

@@ -1,8 +1,6 @@
 //! Tools that change a file which is there.
 
-use super::making::{
-    CURL, JOURNAL, MAPPED, NODE, PERL_GONE, RENAMED, RSYNC_GONE, SQLITE, UNZIP, UNZIP_GONE, VIM,
-};
+use super::making::{CURL, JOURNAL, MAPPED, PERL_GONE, RENAMED, RSYNC_GONE, SQLITE, UNZIP_GONE, VIM};
 use super::row::{Column, Language, Other, Row, program, row};
 
 use Column::{Alias, Block, Full, Gone, ReadOnly};
@@ -11,11 +9,14 @@ const REMOVES: &str = "It removes the old file before it writes the new one.";
 const TIMED: &str =
     "tar sets the time of the file although it could not write it, and a block's time may be set.";
 const BEGUN: &str = "So begins the writing of a block that is stored; as nothing follows, nothing changes.";
+const COMPRESSED: &str = "The compressed bytes had a name, so they are a block, which stays.";
 const HOLES: &str = "There are no holes in a block: EOPNOTSUPP, which fallocate tells in words of its own.";
 const FIXED: &str =
     "A block has mode 0444, whatever is set; an error would make `cp -p`, tar, rsync and install fail.";
 const FLAT: &str = "A blockstore is a flat directory of files: it has no directories, links or pipes.";
 const NO_XATTR: &str = "There are no extended attributes.";
+const NODE_REMOVES: &str =
+    "node removes what it could not write, and has no name for the error: `Unknown system error -74`.";
 const WARNS: &str = "perl warns, and exits with 0.";
 
 const SILENT_VIM: &[Other] = &[
@@ -90,7 +91,11 @@ pub const WRITING: &[Row] = &[
         .tools(&["zip", "unzip"])
         .exit(50)
         .but(&[
-            (Block, "the file is gone, warns ENOENT", UNZIP),
+            (
+                Block,
+                "the file is gone, warns ENOENT",
+                "unzip removes the old file first, and does not look at what close answers for the new one.",
+            ),
             (Full, "ENOSPC, exit 50, the file is gone", REMOVES),
             UNZIP_GONE,
         ]),
@@ -124,6 +129,10 @@ pub const EDITING: &[Row] = &[
         .exit(2)
         .but(&[(Block, "EBADMSG, exit 2, leaves a block", RENAMED)]),
     row("gzip -n $F").but(&[(Block, "ok", "")]),
+    row("gzip -n $F && gunzip $F.gz").but(&[
+        (Block, "ok, leaves a block", COMPRESSED),
+        (Alias, "ok, leaves a block", COMPRESSED),
+    ]),
     row("vim -es -c '$s/$/ more/' -c 'wq!' $F").shown("vim -es, `:wq!`").but(SILENT_VIM),
     row("vim -es -c 'set backup' -c '$s/$/ more/' -c 'wq!' $F")
         .shown("vim -es, `:set backup`, `:wq!`")
@@ -151,8 +160,8 @@ pub const EDITING: &[Row] = &[
     .but(&[(Block, "ENODEV", MAPPED), (Full, "ENODEV", MAPPED)]),
     program(Language::Python, "os.truncate(F, 1000)").but(REFUSED),
     program(Language::Node, "fs.copyFileSync('in/other', F)").but(&[
-        (Block, "own words, the file is gone", "node removes what it could not write."),
-        (Full, "own words, the file is gone", NODE),
+        (Block, "own words, the file is gone", NODE_REMOVES),
+        (Full, "own words, the file is gone", NODE_REMOVES),
     ]),
     program(Language::Node, "fs.appendFileSync(F, 'more')").but(REFUSED),
     row("sqlite3 $F 'insert into t values (100)'").from("db").but(&[

@@ -51,7 +51,8 @@ pub const COPYING: &[Row] = &[
     row("cp -a in/photo $F"),
     row("cp -f in/photo $F"),
     row("cp -n in/photo $F"),
-    row("cp --sparse=always in/photo $F"),
+    row("cp --reflink=auto --sparse=always in/photo $F"),
+    row("cp in/photo mnt/x && cp mnt/x $F && rm mnt/x").shown("cp, within the mount").keeps("mnt/x", "photo"),
     row("busybox cp in/photo $F"),
     row("install -m 640 in/photo $F"),
     row("cp -p in/photo tmp/x && mv tmp/x $F").shown("mv, from another file system").keeps("tmp/x", "photo"),
@@ -100,7 +101,8 @@ pub const STREAMING: &[Row] = &[
         "dd cuts the file where it begins to write, which a block does not allow; it says so and goes on.",
     )]),
     row("dd if=in/photo of=$F bs=64k conv=fsync status=none"),
-    row("dd if=in/photo of=$F bs=64k oflag=direct status=none"),
+    row("dd if=in/photo of=$F bs=64k oflag=direct status=none")
+        .ordinarily("dd if=in/photo of=$F bs=64k status=none"),
     row("dd if=in/photo of=$F bs=64k oflag=sync status=none").but(&[
         (Cid, "EBADMSG", "Each write is synced, and so judged: the block has to come in one."),
         (Again, "-", ""),

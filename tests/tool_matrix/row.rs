@@ -198,12 +198,15 @@ impl Row {
         self.only.is_empty() || self.only.contains(&column)
     }
 
-    /// How it is shown in the table: the script, in which `$F` is the file, or what is said in its place.
+    /// How it is shown in the table: the script, without the dollar signs of what it is given, or what
+    /// is said in its place.
     pub fn title(&self) -> String {
-        let code = match self.language {
-            Language::Bash => self.script.replace('$', ""),
-            _ => self.script.to_owned(),
-        };
+        let mut code = self.script.to_owned();
+        if self.language == Language::Bash {
+            for name in ["F", "NAME", "URL"] {
+                code = code.replace(&format!("${name}"), name);
+            }
+        }
         let (name, ..) = self.language.interpreter();
         match (self.shown, self.language) {
             ("", Language::Bash) => format!("`{code}`"),

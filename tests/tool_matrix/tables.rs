@@ -8,14 +8,16 @@ pub const INTRODUCTION: &str = "\
 # What tools do in a mount
 
 Which tools work, what they say when they are refused, and what they leave behind. Every cell was
-executed: `tests/tool_matrix` runs each line in real mounts on {backends}, as root and as an ordinary
-user through `fusermount3`. It fails if one of them gives another cell, and writes this document.
-`memory` and `sled`, which cannot be mounted read-only, are left to other tests.
+executed: `tests/tool_matrix` runs each line in real mounts on
+{backends},
+as root and as an ordinary user through `fusermount3`. It fails if one of them gives another cell, and
+writes this document. `memory` and `sled`, which cannot be mounted read-only, are left to other tests.
 
 `F` is the file in the mount that a line is about and `NAME` its name; `in/` has files to read,
-`tmp/` is empty, `mnt/` is the mount, and `URL` is a file on a web server. Lines without a language are
-for bash. After each of them the test looks at the bytes, modes and times of all files, at the list of
-blocks, and at the counter of panics. The same line in an ordinary directory says what is right.
+`tmp/` is empty, `mnt/` is the mount, `URL` is a file on a web server, and `photo` the bytes of
+`in/photo`. Lines without a language are for bash. After each of them the test looks at the bytes, modes
+and times of the files, at the list of blocks, and at the counter of panics. The same line in an
+ordinary directory says what is right.
 
 | cell | meaning |
 |---|---|
