@@ -35,6 +35,7 @@ impl Name {
         };
         match Cid::read(text) {
             Ok(cid) => Ok(Name::Cid(cid)),
+            Err(Unread::Refused(_)) if is_by_chance(text) => Ok(Name::Plain),
             Err(Unread::Refused(error)) => Err(error),
             Err(Unread::Malformed(why)) if is_meant_as_cid(text) => {
                 Err(Error::NameInvalid { name: text.to_owned(), why: why.to_string() })
@@ -55,8 +56,17 @@ const MEANT_CHARS_MIN: usize = 46;
 /// The same for `Qm`, which is rarer in words, and where a cut CIDv0 would fall below 46.
 const MEANT_V0_CHARS_MIN: usize = 40;
 
+/// A CID with fewer characters has a digest of four bytes or less, which nobody means.
+const CHANCE_CHARS_MAX: usize = 11;
+
 /// Digests in hex, which begin with `f01` now and then: sha2-224, -256, -384 and -512.
 const HEX_DIGEST_CHARS: [usize; 4] = [56, 64, 96, 128];
+
+/// Whether a name that reads as a CID, as one that no block can have, does so by chance. One in a few
+/// hundred of the temporary names of zip does: `ziLE2Zbu`.
+fn is_by_chance(text: &str) -> bool {
+    text.len() <= CHANCE_CHARS_MAX && !USUAL_STARTS.iter().any(|start| text.starts_with(start))
+}
 
 /// Whether a name that is no CID was meant as one: long, with a usual start, and wholly in the
 /// digits of its multibase.
