@@ -329,6 +329,9 @@ fn random(state: &mut u64) -> u64 {
 
 /// zip's temporary files are called `zi` and six letters or digits. One in a few hundred of these names
 /// reads as a CID in base58, of a hash function that nobody knows: zip failed now and then.
+///
+/// > A name of at most 11 characters without such a beginning that reads as a CID which no block can have
+/// > does so by chance, as temporary names of zip do now and then (`ziLE2Zbu`): it is a plain name.
 #[test]
 fn short_names_that_read_as_cids_by_chance_are_ordinary_names() {
     const ALPHANUMERICS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
