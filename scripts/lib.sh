@@ -119,9 +119,19 @@ install_packages() {
         fi
     fi
     say "Installing $packages"
+    # A server that comes with a package is not wanted as a service: unless somebody has decided on that
+    # already, none is started meanwhile.
+    # shellcheck disable=SC2016 # expanded by the inner shell
     if ! "${as_root[@]}" apt-get update --quiet=2 ||
-        ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-            apt-get install --quiet=2 --yes --no-install-recommends "$@" </dev/null; then
+        ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c '
+            if [ -d "${0%/*}" ] && [ ! -e "$0" ]; then
+                trap "rm -f $0" EXIT
+                trap "exit 1" HUP INT TERM
+                printf "#!/bin/sh\nexit 101\n" >"$0"
+                chmod 755 "$0"
+            fi
+            apt-get install --quiet=2 --yes --no-install-recommends "$@"' \
+            /usr/sbin/policy-rc.d "$@" </dev/null; then
         fail "could not install $packages" "as root: apt-get update && apt-get install $packages"
     fi
 }

@@ -125,7 +125,9 @@ tools() {
     check_cargo
     check_fuse_device
     need fusermount3:fuse3 cc:"gcc libc6-dev" which:debianutils setpriv:util-linux \
-        rsync:rsync getfattr:attr mkfs.ext4:e2fsprogs python3:python3 strace:strace
+        rsync:rsync getfattr:attr mkfs.ext4:e2fsprogs python3:python3 strace:strace \
+        busybox:busybox cpio:cpio curl:curl getfacl:acl nginx:nginx node:nodejs patch:patch perl:perl \
+        sqlite3:sqlite3 unzip:unzip vim:vim zip:zip
     prepare_build all
     say "$(rustc --version), $(cargo clippy --version), kernel $(uname -r), $(nproc) processors"
     say "building in $CARGO_TARGET_DIR"

@@ -55,8 +55,8 @@ impl Notes {
         format!("[^{}]", place + 1)
     }
 
-    /// Those that are new since it was asked last.
-    fn new(&mut self) -> String {
+    /// Those that are new since this was asked last.
+    fn untold(&mut self) -> String {
         let mut text = String::new();
         for (number, note) in (1..).zip(&self.known).skip(self.told) {
             writeln!(text, "[^{number}]: {note}").unwrap();
@@ -95,9 +95,9 @@ fn document(cells: &Cells) -> String {
         for (place, row) in table.rows().enumerate() {
             text += &line(number, place, row, cells, &mut notes);
         }
-        let new = notes.new();
-        if !new.is_empty() {
-            write!(text, "\n{new}").unwrap();
+        let sentences = notes.untold();
+        if !sentences.is_empty() {
+            write!(text, "\n{sentences}").unwrap();
         }
     }
     text

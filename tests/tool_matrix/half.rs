@@ -10,7 +10,7 @@ use super::common::blocks::flatfs_file;
 use super::common::{Bench, Mounted, bytes, cid_of, detach, names};
 use super::place::{Place, Report, is_there, set_old};
 use super::row::{Column, Kind, Row};
-use super::state::{BLOCK_MODE, Effect, FILE_MODE, Run, State};
+use super::state::{BLOCK_MODE, Effect, FILE_MODE, Run, State, source_is_there};
 use super::tables::TABLES;
 
 /// A cell as it came out.
@@ -145,6 +145,7 @@ impl Half<'_> {
             let control = self.place.control(line.kind, line.row, &name, false);
             let report = self.place.run(line.row, self.bench.path(), &name, &[]);
             self.note(line, Column::Gone, &report, &control.report, &Effect::Nothing);
+            source_is_there(self.place, line.row, &self.bench.mnt());
         }
         self.nothing_leaked();
     }

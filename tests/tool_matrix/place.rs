@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -211,7 +211,7 @@ pub fn path() -> String {
 
 /// Whether a program is there.
 pub fn is_there(program: &str) -> bool {
-    std::env::split_paths(&path()).any(|dir| PathBuf::from(dir).join(program).is_file())
+    std::env::split_paths(&path()).any(|dir| dir.join(program).is_file())
 }
 
 /// A server on a free port of this machine that answers every request with these bytes.

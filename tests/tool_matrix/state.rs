@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -54,6 +55,9 @@ impl State {
             assert!(begun.elapsed() < PATIENCE, "{gauges} with {staged_bytes} staged bytes in {names:?}");
             std::thread::sleep(Duration::from_millis(5));
         };
+        for alias in names(&mount.path(".ipfs-persist/names")) {
+            assert_eq!(mount.alias(&alias).unwrap(), cid_of(&files[&alias].bytes), "{alias}");
+        }
         let blocks: BTreeSet<String> = mount.ls().into_iter().collect();
         Self { blocks, files, file: Left::read(&mount.path(name)).ok() }
     }
@@ -89,11 +93,14 @@ impl Run<'_> {
         for cid in after.blocks.difference(&self.before.blocks) {
             assert_eq!(cid_of(&fs::read(mount.path(cid)).unwrap()), *cid, "never wrong bytes");
         }
+        if failed {
+            source_is_there(self.place, self.row, &mount.mnt);
+        }
         let same = after.blocks == self.before.blocks && after.files == self.before.files;
         let effect = if matches!(self.kind, Kind::Read | Kind::List) {
             if same { Effect::Done } else { Effect::Other("changed".to_owned()) }
         } else if failed {
-            let words = difference(&self.kept(mount, &after), &after, self.name);
+            let words = difference(&self.kept(&after), &after, self.name);
             if words.is_empty() { Effect::Nothing } else { Effect::Other(words.join(", ")) }
         } else {
             self.done(&after)
@@ -144,25 +151,16 @@ impl Run<'_> {
     }
 
     /// What may be there after a failure: what was there before, and what the tool wanted to move.
-    fn kept(&self, mount: &Mounted, after: &State) -> State {
+    fn kept(&self, after: &State) -> State {
         let mut kept = self.before.clone();
-        let Some((path, file)) = self.row.keeps else {
-            return kept;
-        };
-        let bytes = self.place.bytes(file);
-        match path.strip_prefix("mnt/") {
-            None => {
-                let there = fs::read(mount.mnt.with_file_name(path));
-                assert!(there.is_ok_and(|there| there == bytes), "{}: the source is lost", self.row.title());
-            }
-            // In the mount it is there if it could be made there.
-            Some(name) => {
-                if let Some(left) = after.files.get(name) {
-                    assert!(left.bytes == bytes, "{}: the source has changed", self.row.title());
-                    kept.files.insert(name.to_owned(), left.clone());
-                    kept.blocks.extend(after.blocks.get(&self.place.cid(file)).cloned());
-                }
-            }
+        // In the mount it is there if it could be made there.
+        if let Some((path, file)) = self.row.keeps
+            && let Some(name) = path.strip_prefix("mnt/")
+            && let Some(left) = after.files.get(name)
+        {
+            assert!(left.bytes == self.place.bytes(file), "{}: the source has changed", self.row.title());
+            kept.files.insert(name.to_owned(), left.clone());
+            kept.blocks.extend(after.blocks.get(&self.place.cid(file)).cloned());
         }
         kept
     }
@@ -171,6 +169,16 @@ impl Run<'_> {
     fn ignored(&self) -> bool {
         let mode = self.control.files.get(self.name).map_or(FILE_MODE, |left| left.mode);
         self.kind == Kind::Change && is_cid(self.name) && mode != FILE_MODE && mode != BLOCK_MODE
+    }
+}
+
+/// Whoever could not move a file into the mount still has it.
+pub fn source_is_there(place: &Place, row: &Row, mnt: &Path) {
+    if let Some((path, file)) = row.keeps
+        && !path.starts_with("mnt/")
+    {
+        let there = fs::read(mnt.with_file_name(path));
+        assert!(there.is_ok_and(|there| there == place.bytes(file)), "{}: the source is lost", row.title());
     }
 }
 
