@@ -133,6 +133,13 @@ tools() {
     say "building in $CARGO_TARGET_DIR"
 }
 
+# The file system exerciser; it is kept with what was built.
+install_fsx() {
+    if [ ! -x "$CARGO_TARGET_DIR/tools/bin/fsx" ] && ! has fsx; then
+        cargo install --quiet --locked --root "$CARGO_TARGET_DIR/tools" --version 0.3.2 fsx
+    fi
+}
+
 run_tests() {
     alone env "$mark" TMPDIR="$work/tmp" cargo test --release --locked --no-fail-fast
 }
@@ -194,6 +201,7 @@ fi
 step "cargo clippy" cargo clippy --release --locked --all-targets -- -D warnings
 step "cargo clippy without RocksDB" \
     cargo clippy --release --locked --no-default-features --all-targets -- -D warnings
+step "fsx" install_fsx
 step "cargo test" run_tests
 step "demo" run_demo
 step "persistence check" run_persistence_check
