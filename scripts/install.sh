@@ -106,13 +106,20 @@ uninstall() {
     say "removed what was installed below $destdir$prefix; stores and /etc/$name stay"
 }
 
-install_helpers() {
+# Asked before anything is installed.
+check_helpers() {
     local helper
-    mkdir -p "$destdir/sbin"
     for helper in "${helpers[@]}"; do
         if [ -e "$destdir$helper" ] && ! is_our_link "$destdir$helper"; then
             fail "$destdir$helper is there already and is not ours" "look what it is, and remove it"
         fi
+    done
+}
+
+install_helpers() {
+    local helper
+    mkdir -p "$destdir/sbin"
+    for helper in "${helpers[@]}"; do
         ln -sfn "$bin/$name" "$destdir$helper"
         told "$helper"
     done
@@ -130,6 +137,9 @@ if [ $uninstall = yes ]; then
     exit 0
 fi
 
+if [ $system = yes ]; then
+    check_helpers
+fi
 if [ -z "$program" ]; then
     choose_target_dir
     check_cargo

@@ -160,6 +160,7 @@ fn of_mounting() -> Vec<(&'static str, Error)> {
         ),
         ("NotMounted", Error::NotMounted { path: mount.clone() }),
         ("MountDead", Error::MountDead { path: mount.clone() }),
+        ("StoreNotClosed", Error::StoreNotClosed { path: mount.clone(), store: PathBuf::from("/data") }),
         ("MountBusy", Error::MountBusy { path: mount, holders: text("less (7)") }),
         ("Stopped", Error::Stopped { signal: "SIGINT" }),
         ("Internal", Error::Internal { what: text("the storage engine panicked while writing") }),

@@ -60,6 +60,13 @@ impl Locks {
         drop(theirs);
         drop(ours);
     }
+
+    /// Lets go of a store that could not be closed: the next holder learns it.
+    pub fn abandon(self) {
+        let Self { theirs, ours } = self;
+        drop(theirs);
+        ours.abandon();
+    }
 }
 
 /// Where the parts of a store lie.

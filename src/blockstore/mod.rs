@@ -21,7 +21,7 @@ mod write_path;
 
 pub use ballast::BALLAST_NAME;
 pub use commit::{Done, Stored};
-pub use data_dir::{backend_of, holder_of};
+pub use data_dir::{LOCK_NAME, backend_of, holder_of};
 pub use marker::{FORMAT_VERSION, MARKER_NAME, Marker};
 pub use open_block::OpenBlock;
 pub use options::{StoreOptions, VerifyReads};

@@ -302,8 +302,10 @@ impl Blockstore {
         if let Err(failure) = &closed {
             error!(error = %failure, "the store did not close cleanly");
         }
-        if let Some(locks) = locks {
-            locks.release();
+        match locks {
+            Some(locks) if closed.is_ok() => locks.release(),
+            Some(locks) => locks.abandon(),
+            None => {}
         }
         closed
     }

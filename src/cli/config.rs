@@ -204,7 +204,7 @@ pub(super) fn cid(text: &OsStr) -> Result<Cid> {
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|source| Error::io_at("resolve", path, source))
 }
 

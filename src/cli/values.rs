@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use clap::builder::RangedU64ValueParser;
 
 /// A size such as `2MiB`, `100M` (a million) or a plain number of bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
@@ -30,6 +31,11 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
 pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
     let time = seconds(text)?;
     if time.is_zero() { Err("this time must be more than 0".to_owned()) } else { Ok(time) }
+}
+
+/// The number of a user or group; the largest one means "none" to the kernel.
+pub(super) fn id() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(0..u64::from(u32::MAX))
 }
 
 /// Permission bits as umask(1) takes them, such as `027`.

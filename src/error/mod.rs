@@ -176,6 +176,9 @@ pub enum Error {
     /// Nobody serves the mount any more, or not in time.
     #[error("the mount at {} does not answer", path.display())]
     MountDead { path: PathBuf },
+    /// A daemon has ended, and its store was not closed as it should be.
+    #[error("{} was unmounted, and its store {} was not closed cleanly", path.display(), store.display())]
+    StoreNotClosed { path: PathBuf, store: PathBuf },
     /// The mount has open files.
     #[error("{} is in use by {holders}", path.display())]
     MountBusy { path: PathBuf, holders: String },

@@ -1,6 +1,7 @@
 //! The exhaustive table: errno, exit code and hint of every error.
 
 use std::io;
+use std::path::Path;
 
 use super::{Error, ExitCode};
 use crate::sys::errno::*;
@@ -56,6 +57,7 @@ const FUSE_MODULE: &str =
     "load the kernel module (`modprobe fuse`); in a container, pass `--device /dev/fuse --cap-add SYS_ADMIN`";
 const FIND_MOUNTS: &str = "`findmnt -t fuse.ipfs-persist-mount` lists what is mounted";
 const MOUNT_AGAIN: &str = "unmount it (`ipfs-persist-mount unmount MOUNTPOINT`) and mount it again";
+const READ_LOG: &str = "the log of the mount says why; when that is mended (a full disk, for example), mount it again and see whether deletions of the last moments have to be repeated";
 const CLOSE_FILES: &str = "close those files or end those programs, then unmount again";
 const START_AGAIN: &str = "start the command again to do the whole work";
 const REPORT: &str = "this is a bug in ipfs-persist-mount: please report it with the log";
@@ -121,18 +123,13 @@ impl Error {
             Error::StoreUnclean { .. } => row(EIO, Store, MOUNT_ONCE),
             Error::StoreOnFullDisk { .. } => row(ENOSPC, NoSpace, READ_ONLY_MEANWHILE),
             Error::EngineFailed { .. } => row(EIO, Failure, CHECK_DISK),
-            Error::StoreMissing { path } => {
-                let hint = format!(
-                    "check the path {}; mounting it without --read-only, or `put`, makes a store",
-                    path.display()
-                );
-                row(ENOENT, Failure, &hint)
-            }
+            Error::StoreMissing { path } => row(ENOENT, Failure, &make_or_check(path)),
             Error::MountPoint { hint, .. } => row(EINVAL, Mount, hint),
             Error::FuseDevice { .. } => row(ENODEV, Mount, FUSE_MODULE),
             Error::MountFailed { hint, .. } => row(EIO, Mount, hint),
             Error::NotMounted { .. } => row(EINVAL, NotMounted, FIND_MOUNTS),
             Error::MountDead { .. } => row(ENOTCONN, NotMounted, MOUNT_AGAIN),
+            Error::StoreNotClosed { .. } => row(EIO, Store, READ_LOG),
             Error::MountBusy { .. } => row(EBUSY, NotMounted, CLOSE_FILES),
             Error::Stopped { .. } => row(EINTR, Failure, START_AGAIN),
             Error::Internal { .. } => row(EIO, Failure, REPORT),
@@ -165,4 +162,9 @@ fn system_call(source: &io::Error) -> Verdict {
         _ => (ExitCode::Failure, ""),
     };
     Verdict { errno, exit, hint: hint.to_owned() }
+}
+
+/// What to do about a store that is not there.
+fn make_or_check(path: &Path) -> String {
+    format!("check the path {}; mounting it without --read-only, or `put`, makes a store", path.display())
 }

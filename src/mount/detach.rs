@@ -4,7 +4,7 @@
 //! error and without a warning, the daemon is gone and its store can be opened again.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::fusermount;
-use crate::sys::{self, MountEntry, Process, Standing};
+use crate::blockstore::LOCK_NAME;
+use crate::sys::{self, Holder, MountEntry, Process, Standing};
 use crate::{Error, Result};
 
 /// Where the daemon describes itself, below the mount point.
@@ -58,10 +59,26 @@ impl Default for UnmountOptions {
 const SOON: Duration = Duration::from_secs(2);
 
 /// The process behind a mount, as one that cannot be mistaken for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Daemon {
     pid: u32,
     start_time: u64,
+    /// Its data directory, if it has one and says so.
+    #[serde(default)]
+    data_path: Option<PathBuf>,
+}
+
+impl Daemon {
+    /// Whether it has closed its store, now that it has ended: otherwise it is still described in the lock
+    /// file.
+    fn check_end(&self, mount: &MountEntry) -> Result<()> {
+        let Some(store) = &self.data_path else { return Ok(()) };
+        let left = Holder::read(&store.join(LOCK_NAME)).ok().flatten();
+        if left.is_some_and(|left| (left.pid, left.start_time) == (self.pid, self.start_time)) {
+            return Err(Error::StoreNotClosed { path: mount.mount_point.clone(), store: store.clone() });
+        }
+        Ok(())
+    }
 }
 
 /// Detaches the mount of ours on top at `path`; [`Error::NotMounted`] if there is none, and
@@ -93,7 +110,7 @@ pub fn unmount_and_wait(path: &Path, options: &UnmountOptions) -> Result<()> {
     let exit_wait = options.exit_wait.unwrap_or(if held { Duration::ZERO } else { EXIT_WAIT });
     detach_patiently(&mount, options)?;
     match daemon {
-        Some(daemon) => wait_for_daemon(&mount, daemon, options.lazy, exit_wait),
+        Some(daemon) => wait_for_daemon(&mount, &daemon, options.lazy, exit_wait),
         None => {
             tracing::warn!(path = %mount.mount_point.display(), "unmounted; which process served it could not be told, and it may hold the store for a while");
             Ok(())
@@ -218,19 +235,19 @@ fn ask_daemon(mount: &MountEntry) -> io::Result<Daemon> {
 
 fn find_daemon(mount: &MountEntry) -> Option<Daemon> {
     let process = sys::fuse_server(mount)?;
-    Some(Daemon { pid: process.pid, start_time: sys::start_time(process.pid)? })
+    Some(Daemon { pid: process.pid, start_time: sys::start_time(process.pid)?, data_path: None })
 }
 
 /// Waits until the daemon of a mount that is detached has ended.
-fn wait_for_daemon(mount: &MountEntry, daemon: Daemon, lazy: bool, exit_wait: Duration) -> Result<()> {
+fn wait_for_daemon(mount: &MountEntry, daemon: &Daemon, lazy: bool, exit_wait: Duration) -> Result<()> {
     let ended = |wait| sys::wait_for_exit(daemon.pid, daemon.start_time, wait);
     let soon = exit_wait.min(SOON);
     if ended(soon)? {
-        return Ok(());
+        return daemon.check_end(mount);
     }
     let elsewhere = who_keeps_it(mount)?;
     if elsewhere.is_none() && ended(exit_wait.saturating_sub(soon))? {
-        return Ok(());
+        return daemon.check_end(mount);
     }
     if lazy {
         tracing::warn!(path = %mount.mount_point.display(), pid = daemon.pid, "detached; the daemon holds the store until the files that are open have been closed");
@@ -267,6 +284,9 @@ mod tests {
     #[test]
     fn the_status_file_may_say_more_than_is_read_here() {
         let text = r#"{"backend":"file","pid":7,"start_time":42,"uptime_secs":1}"#;
-        assert_eq!(serde_json::from_str::<Daemon>(text).unwrap(), Daemon { pid: 7, start_time: 42 });
+        assert_eq!(
+            serde_json::from_str::<Daemon>(text).unwrap(),
+            Daemon { pid: 7, start_time: 42, data_path: None }
+        );
     }
 }

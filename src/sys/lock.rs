@@ -100,8 +100,9 @@ pub struct FileLock {
     file: File,
     path: PathBuf,
     abandoned: bool,
-    /// Held together with others that only read: the file's content is not ours.
-    shared: bool,
+    /// The file's content stays when the lock is released: it is of others, who read as well, or says that
+    /// the holder did not end well.
+    keeps_content: bool,
 }
 
 impl FileLock {
@@ -111,7 +112,7 @@ impl FileLock {
     pub fn acquire(path: &Path, wait: Duration, holder: &Holder) -> Result<FileLock> {
         let file = lock_file(path, wait, open, File::try_lock)?;
         let length = file.metadata().map_err(|source| Error::io_at("stat", path, source))?.len();
-        let mut lock = FileLock { file, path: path.to_owned(), abandoned: length > 0, shared: false };
+        let mut lock = FileLock { file, path: path.to_owned(), abandoned: length > 0, keeps_content: false };
         lock.describe(holder)?;
         Ok(lock)
     }
@@ -120,13 +121,19 @@ impl FileLock {
     /// alone, and writes nothing. The file must be there.
     pub fn share(path: &Path, wait: Duration) -> Result<FileLock> {
         let file = lock_file(path, wait, open_to_read, File::try_lock_shared)?;
-        Ok(FileLock { file, path: path.to_owned(), abandoned: false, shared: true })
+        Ok(FileLock { file, path: path.to_owned(), abandoned: false, keeps_content: true })
     }
 
     /// Whether the last holder ended without letting go, which clears the description: it was
     /// killed, or the machine went down.
     pub fn was_abandoned(&self) -> bool {
         self.abandoned
+    }
+
+    /// Releases the lock and leaves the description, as one who was killed: the next holder learns that this
+    /// one did not end well.
+    pub fn abandon(mut self) {
+        self.keeps_content = true;
     }
 
     /// Replaces the description in the file, for example once the mount point is known.
@@ -153,7 +160,7 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        if !self.shared
+        if !self.keeps_content
             && let Err(error) = self.file.set_len(0)
         {
             tracing::debug!(path = %self.path.display(), %error, "clearing the lock file");

@@ -23,6 +23,7 @@ pub const CASES: &[Case] = cases![
     identity_cids_work_without_being_stored,
     output_files_are_whole_and_named_as_asked,
     what_is_no_ordinary_file_is_written_to,
+    standard_output_by_its_name_is_written_to,
     a_listing_shows_sizes_and_times,
     a_listing_ends_with_its_reader,
     a_listing_can_be_worked_on_as_it_comes,
@@ -163,6 +164,19 @@ fn what_is_no_ordinary_file_is_written_to(backend: &'static str) {
         scene.ok(&["get", &cid, "-o", "pipe"]);
         assert_eq!(reader.wait_with_output().unwrap().stdout, b"through a pipe");
     }
+}
+
+/// Regression: `-o /dev/stdout` replaced the file that standard output went to, and what others had written
+/// to it was gone.
+fn standard_output_by_its_name_is_written_to(backend: &'static str) {
+    let scene = Scene::new(backend, Way::Direct);
+    let script = format!(
+        "ipm() {{ '{}' \"$@\" --data-path data; }}; echo block > file; cid=$(ipm put file | cut -d ' ' -f 1)
+        (echo before; ipm get -o /dev/stdout $cid; echo behind) > out; cat out",
+        program().get_program().to_str().unwrap()
+    );
+    let output = sh(scene.bench.path(), &script);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "before\nblock\nbehind\n", "{}", text(&output));
 }
 
 fn a_listing_shows_sizes_and_times(backend: &'static str) {

@@ -170,10 +170,10 @@ pub(in crate::cli) struct MountArgs {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct OwnerArgs {
     /// The user, by number, to whom the files belong and who may change them [default: who mounts]
-    #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_UID")]
+    #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_UID", value_parser = values::id())]
     pub(in crate::cli) uid: Option<u32>,
     /// The group, by number, to which the files belong [default: that of who mounts]
-    #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_GID")]
+    #[arg(long, value_name = "N", env = "IPFS_PERSIST_MOUNT_GID", value_parser = values::id())]
     pub(in crate::cli) gid: Option<u32>,
     /// Permissions, in octal, that no file has: 007 keeps all but owner and group from reading
     #[arg(long, value_name = "MASK", env = "IPFS_PERSIST_MOUNT_UMASK", value_parser = values::umask, default_value = "0")]

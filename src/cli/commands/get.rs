@@ -58,7 +58,7 @@ fn target(args: &GetArgs) -> Result<Target> {
                 "use --output-dir, or standard output, where they follow each other",
             );
         }
-        (Some(file), None) if file.as_os_str() != "-" => Target::File(file.clone()),
+        (Some(file), None) if !is_stdout(file) => Target::File(file.clone()),
         (None, Some(directory)) => Target::Directory(directory.clone()),
         (_, None) => Target::Stdout,
     };
@@ -135,4 +135,9 @@ fn write(file: &Path, bytes: &[u8], umask: u32) -> Result<()> {
         }
         Err(_) => sys::replace_file(&real, bytes, 0o666 & !umask),
     }
+}
+
+/// Whether this is standard output by one of its names: others may have written to it, and go on.
+fn is_stdout(file: &Path) -> bool {
+    file == Path::new("-") || file == Path::new("/dev/stdout") || file == Path::new("/proc/self/fd/1")
 }

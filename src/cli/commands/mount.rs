@@ -4,7 +4,6 @@ use std::fs::File;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::Result;
 use crate::blockstore::Blockstore;
 use crate::cli::args::MountArgs;
 use crate::cli::config::{self, MountConfig};
@@ -14,6 +13,7 @@ use crate::fs::Filesystem;
 use crate::metrics::Metrics;
 use crate::mount::{self, point};
 use crate::sys::{self, Forked, ServiceState, Starting};
+use crate::{Error, Result};
 
 /// Mounts, and serves the mount until it is unmounted; in the background, returns when it is ready.
 pub(in crate::cli) fn run(args: MountArgs, quiet: bool) -> Result<ExitCode> {
@@ -53,6 +53,13 @@ fn warn_of_refused_options(args: &MountArgs) {
 }
 
 fn check_mount_point(config: &mut MountConfig) -> Result<()> {
+    let named = config::absolute(&config.serve.mount_point)?;
+    if config.log_file.as_ref().is_some_and(|log| log.starts_with(&named)) {
+        return Err(Error::Usage {
+            what: format!("the log file would be inside the mount {}", named.display()),
+            hint: "choose a --log-file outside of the mount point".to_owned(),
+        });
+    }
     let path = point::check(
         &config.serve.mount_point,
         config.serve.allow_non_empty,
