@@ -63,7 +63,7 @@ fn blocks_with_one_number_are_served_their_own_bytes() {
     let mut known = Vec::new();
     for round in 0..3 {
         for block in &blocks {
-            let ino = fs.lookup(ROOT, OsStr::new(&name(block))).unwrap().attr.ino;
+            let ino = fs.lookup(ROOT, OsStr::new(&name(block)), CALLER).unwrap().attr.ino;
             assert!(round > 0 || known.iter().all(|(other, _)| *other != ino), "a number of its own");
             known.push((ino, block));
         }
@@ -78,7 +78,7 @@ fn blocks_with_one_number_are_served_their_own_bytes() {
     }
     let mut known: Vec<_> = known.into_iter().skip(1).step_by(2).collect();
     for block in blocks.iter().rev() {
-        known.push((fs.lookup(ROOT, OsStr::new(&name(block))).unwrap().attr.ino, block));
+        known.push((fs.lookup(ROOT, OsStr::new(&name(block)), CALLER).unwrap().attr.ino, block));
     }
     for (ino, block) in &known {
         assert_eq!(served(&fs, *ino).1, block.bytes().to_vec());

@@ -21,6 +21,7 @@ mod refusals;
 mod release;
 mod remove;
 mod rename;
+mod reopen;
 mod staging;
 mod tables;
 mod target;
@@ -94,8 +95,8 @@ impl Filesystem {
     }
 
     /// The inode that a name stands for; the kernel holds one more reference to it.
-    pub fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
-        self.shared.lookup(parent, name)
+    pub fn lookup(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<Entry> {
+        self.shared.lookup_by(parent, name, caller.pid)
     }
 
     /// The name of an inode, for a message: of a block its CID. Empty if it has none.

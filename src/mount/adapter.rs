@@ -60,7 +60,8 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.ask(asked(Op::Lookup, request, name), reply, |fs| fs.lookup(parent.0, name), |reply, entry| {
+        let call = |fs: &Filesystem| fs.lookup(parent.0, name, caller(request));
+        self.ask(asked(Op::Lookup, request, name), reply, call, |reply, entry| {
             reply.entry(&ttl(entry.validity), &attr(&entry.attr), GENERATION);
         });
     }

@@ -1,10 +1,13 @@
 //! The same operations, with real system calls on a real mount.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
+use std::io::Read as _;
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use libc::{MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE};
 use nix::errno::Errno;
@@ -16,12 +19,15 @@ use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{self, fsync, ftruncate, lseek, truncate, unlink};
 
 use super::common::raw::Map;
-use super::common::{Bench, Mounted, wait_until};
+use super::common::{Bench, Mounted};
 use super::names::{LIMIT, Name, World};
 use super::op::{Fd, How, MapEnd, Op, Slot, Whence};
 use super::truth::{Answer, Observed, Seen};
 
 type Result<T> = std::result::Result<T, Errno>;
+
+/// Files that tell what is open are held open, at most so many.
+const ASKED_MAX: usize = 100;
 
 /// The descriptors and mappings of one run on a mount.
 pub struct Actual {
@@ -140,8 +146,11 @@ impl Actual {
     }
 
     fn map(&self, fd: Fd, protection: i32, flags: i32) -> Result<Map> {
-        // A mapping that is longer than its file would end this program.
-        let length = fstat(&self.fds[&fd])?.st_size as usize;
+        // A mapping that is longer than its file would end this program. fstat(2) does not say which
+        // descriptor asks, so that it fails on a block that was removed.
+        let at = lseek(&self.fds[&fd], 0, unistd::Whence::SeekCur)?;
+        let length = lseek(&self.fds[&fd], 0, unistd::Whence::SeekEnd)? as usize;
+        lseek(&self.fds[&fd], at, unistd::Whence::SeekSet)?;
         Map::new(&self.fds[&fd], length, protection, flags).map_err(errno)
     }
 
@@ -179,14 +188,33 @@ impl Actual {
 
 /// Waits until so many files and directories are open in the mount. The kernel tells a mount of the
 /// end of a file when close(2) has returned.
-pub fn wait_for_handles(mounted: &Mounted, wanted: usize) {
-    let stats = mounted.path(".ipfs-persist/stats.json");
-    wait_until("what was closed has ended", || {
-        let text = fs::read(&stats).unwrap();
-        let stats: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        // The file that tells it is one of them, opened after the figure was taken or before.
-        stats["gauges"]["open_handles"].as_u64() == Some(wanted as u64)
-    });
+pub fn wait_for_handles(
+    mounted: &Mounted,
+    wanted: RangeInclusive<usize>,
+    patience: Duration,
+) -> std::result::Result<(), String> {
+    let path = mounted.path(".ipfs-persist/stats.json");
+    let begun = Instant::now();
+    // The files that tell it are open too. They stay open while they are counted: when one that was
+    // closed has ended nobody knows.
+    let mut asked: Vec<File> = Vec::new();
+    loop {
+        let mut stats = File::open(&path).unwrap();
+        let mut text = String::new();
+        stats.read_to_string(&mut text).unwrap();
+        let stats_now: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let open = stats_now["gauges"]["open_handles"].as_u64().unwrap() as usize;
+        if open.checked_sub(asked.len()).is_some_and(|open| wanted.contains(&open)) {
+            return Ok(());
+        }
+        if begun.elapsed() > patience {
+            return Err(format!("{wanted:?} files should be open, and {open} - {} are", asked.len()));
+        }
+        asked.push(stats);
+        if asked.len() == ASKED_MAX {
+            asked.clear();
+        }
+    }
 }
 
 /// The names in the root.

@@ -2,25 +2,35 @@
 //! fails (delta debugging).
 
 use std::fmt::Write as _;
+use std::rc::Rc;
+use std::time::Duration;
 
 use super::common::Bench;
+use super::names::{Lane, World};
 use super::op::Op;
-use super::solo::{Failure, Player, world};
+use super::solo::{Failure, Player};
 
 /// Most replays, each on a mount of its own.
 const REPLAYS_MAX: usize = 400;
 
+/// How long what was closed may take to end: shorter, so that what never ends can be made short too.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The failure of a sequence on an empty store, if it fails.
-fn fails(backend: &'static str, seed: u64, ops: &[Op]) -> Option<Failure> {
+fn fails(backend: &'static str, world: &Rc<World>, ops: &[Op]) -> Option<Failure> {
     let bench = Bench::new(backend);
-    Player::new(&bench, world(seed)).replay(ops).err()
+    Player::new(&bench, Rc::clone(world), PATIENCE).replay(ops).err()
 }
 
 /// The shortest sequence that was found to fail, as readable steps.
-pub fn report(backend: &'static str, seed: u64, found: &Failure) -> String {
-    let mut text =
-        format!("{backend}, seed {seed:#x}, after {} operations:\n  {}\n", found.made.len(), found.what);
-    let Some(mut least) = fails(backend, seed, &found.made) else {
+pub fn report(backend: &'static str, seed: u64, lane: Lane, found: &Failure) -> String {
+    let world = Rc::new(World::new(seed, lane));
+    let mut text = format!(
+        "{backend}, seed {seed:#x}, {lane:?}, after {} operations:\n  {}\n",
+        found.made.len(),
+        found.what
+    );
+    let Some(mut least) = fails(backend, &world, &found.made) else {
         text.push_str("It does not fail again alone. The last operations were:\n");
         let last = found.made.len().saturating_sub(40);
         steps(&mut text, &found.made[last..]);
@@ -34,7 +44,7 @@ pub fn report(backend: &'static str, seed: u64, found: &Failure) -> String {
             let end = (start + length).min(least.made.len());
             let rest = [&least.made[..start], &least.made[end..]].concat();
             replays += 1;
-            shorter = fails(backend, seed, &rest);
+            shorter = fails(backend, &world, &rest);
             if shorter.is_some() || replays >= REPLAYS_MAX {
                 break;
             }

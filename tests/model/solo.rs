@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::actual::{self, Actual, wait_for_handles};
 use super::common::{Bench, Mounted, durable_backends};
@@ -11,12 +12,12 @@ use super::op::Op;
 use super::truth::{Answer, Truth, instant};
 
 /// So many operations are between two looks at everything.
-const INSPECTED_EVERY: usize = 250;
+pub const INSPECTED_EVERY: usize = 250;
 
 /// An operation that was not answered as it has to be, or left something behind.
 #[derive(Debug)]
 pub struct Failure {
-    /// What was made until then, in order.
+    /// What was made on this mount until then, in order.
     pub made: Vec<Op>,
     pub what: String,
 }
@@ -24,12 +25,19 @@ pub struct Failure {
 /// A model and a mount side by side.
 pub struct Player<'a> {
     bench: &'a Bench,
-    mounted: Option<Mounted>,
     world: Rc<World>,
     truth: Truth,
+    /// Before the mount, whose end waits for open files.
     actual: Actual,
+    mounted: Option<Mounted>,
     made: Vec<Op>,
+    /// Whether each operation is printed before it is made: for one that ends this program.
+    traced: bool,
+    patience: Duration,
 }
+
+/// How long what was closed may take to end, on a machine that does other work too.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn world(seed: u64) -> Rc<World> {
     Rc::new(World::new(seed, Lane::ALONE))
@@ -37,12 +45,13 @@ pub fn world(seed: u64) -> Rc<World> {
 
 impl<'a> Player<'a> {
     /// On an empty store.
-    pub fn new(bench: &'a Bench, world: Rc<World>) -> Self {
+    pub fn new(bench: &'a Bench, world: Rc<World>, patience: Duration) -> Self {
         let mounted = Some(actual::mount(bench));
         let durable = durable_backends().contains(&bench.backend);
         let truth = Truth::new(Rc::clone(&world), durable);
         let actual = Actual::new(&bench.mnt(), Rc::clone(&world));
-        Self { bench, mounted, world, truth, actual, made: Vec::new() }
+        let traced = std::env::var_os("IPFS_PERSIST_TEST_TRACE").is_some();
+        Self { bench, mounted, world, truth, actual, made: Vec::new(), traced, patience }
     }
 
     fn mounted(&self) -> &Mounted {
@@ -52,7 +61,6 @@ impl<'a> Player<'a> {
     /// Draws operations and makes them, looks at everything now and then, and empties the store.
     pub fn run(&mut self, seed: u64, count: usize) -> Result<(), Failure> {
         let mut generator = Generator::new(seed, Rc::clone(&self.world), Mix { alone: true });
-        self.made.clear();
         for number in 1..=count {
             let op = generator.next(&self.truth);
             self.made.push(op.clone());
@@ -67,7 +75,6 @@ impl<'a> Player<'a> {
 
     /// Makes these operations, but for those that cannot be made, and looks at what is left.
     pub fn replay(&mut self, ops: &[Op]) -> Result<(), Failure> {
-        self.made.clear();
         for op in ops {
             if self.truth.applies(op) {
                 self.made.push(op.clone());
@@ -96,6 +103,9 @@ impl<'a> Player<'a> {
     }
 
     fn make(&mut self, op: &Op) -> Result<(), String> {
+        if self.traced {
+            eprintln!("{op}");
+        }
         match op {
             Op::Remount => {
                 for closing in self.truth.closing() {
@@ -117,7 +127,8 @@ impl<'a> Player<'a> {
                 let observed = self.actual.make(op);
                 let result = self.truth.judge_answer(op, &observed, (from, instant()));
                 if self.truth.handles() < handles {
-                    wait_for_handles(self.mounted(), self.truth.handles());
+                    let (most, unsure) = (self.truth.handles(), self.truth.mapped_only());
+                    wait_for_handles(self.mounted(), most - unsure..=most, self.patience)?;
                 }
                 result
             }
@@ -127,12 +138,13 @@ impl<'a> Player<'a> {
     /// Removes everything, so that the next run begins with an empty store.
     fn empty(&mut self) -> Result<(), Failure> {
         let closing = self.truth.closing();
-        self.make_all(closing)?;
-        let names = self.truth.plain_names();
-        self.make_all(names.into_iter().map(Op::Unlink).collect())?;
-        let names = self.truth.block_names();
-        self.make_all(names.into_iter().map(Op::Unlink).collect())?;
+        self.make_all(closing.clone())?;
+        let plain: Vec<Op> = self.truth.plain_names().into_iter().map(Op::Unlink).collect();
+        self.make_all(plain.clone())?;
+        let blocks: Vec<Op> = self.truth.block_names().into_iter().map(Op::Unlink).collect();
+        self.make_all(blocks.clone())?;
         self.make_all(vec![Op::List, Op::SyncRoot])?;
+        self.made.extend(closing.into_iter().chain(plain).chain(blocks));
         let stats = self.mounted().stats();
         let left: BTreeSet<&str> = ["staged_bytes", "open_handles", "names"]
             .into_iter()

@@ -1,6 +1,6 @@
 //! Attributes (R11), and which block an alias stands for.
 
-use libc::ENOENT;
+use libc::{ENOENT, ESTALE};
 
 use super::bytes::absent;
 use super::check::{Expected, Shape};
@@ -40,7 +40,7 @@ impl Truth {
                 // R9: of a removed block, what was opened; or nothing, where it had several names.
                 let size = bytes.len() as u64;
                 let open = Shape { size, mode: Some(0o444), links: Some(0), mtime: None };
-                Expected::AnyOf(vec![Expected::Shape(open), Expected::Errno(ENOENT)])
+                Expected::AnyOf(vec![Expected::Shape(open), Expected::Errno(ESTALE)])
             }
             Subject::File(id) => Expected::Shape(self.shape_of_file(*id)),
         }
@@ -87,7 +87,7 @@ impl Truth {
         if self.is_there(key) {
             Expected::Nothing
         } else {
-            Expected::AnyOf(vec![Expected::Nothing, Expected::Errno(ENOENT)])
+            Expected::AnyOf(vec![Expected::Nothing, Expected::Errno(ESTALE)])
         }
     }
 
@@ -128,8 +128,10 @@ impl Truth {
     }
 
     pub(super) fn set_block_time(&mut self, key: &Key, mtime: Time) {
+        if let Some(block) = self.blocks.get(key).cloned() {
+            self.note_unsynced(key, block);
+        }
         if let Some(block) = self.blocks.get_mut(key) {
-            self.unsynced.entry(key.clone()).or_insert_with(|| block.clone());
             block.mtime = mtime;
         }
     }

@@ -6,6 +6,9 @@ use super::{Errno, FileId, Meaning, Occasion, Subject, Truth, WriterId};
 use crate::names::{Kind, NameRef};
 use crate::op::{Fd, Whence};
 
+/// The size of the kernel's pages, in bytes.
+const PAGE: u64 = 4096;
+
 impl Truth {
     pub(super) fn read(&mut self, fd: Fd, length: usize) -> Result<Vec<u8>, Errno> {
         let at = self.desc(fd).offset;
@@ -26,25 +29,48 @@ impl Truth {
 
     pub(super) fn write(&mut self, fd: Fd, data: &[u8]) -> Result<u64, Errno> {
         let at = self.desc(fd).offset;
-        let end = self.pwrite(fd, at, data)?;
-        self.desc_mut(fd).offset = end;
-        Ok(data.len() as u64)
+        let (at, count) = self.write_at(fd, at, data)?;
+        self.desc_mut(fd).offset = at + count;
+        Ok(count)
     }
 
-    /// Gives the end of what was written: with O_APPEND it is not where it was meant to be.
     pub(super) fn pwrite(&mut self, fd: Fd, at: u64, data: &[u8]) -> Result<u64, Errno> {
+        self.write_at(fd, at, data).map(|(_, count)| count)
+    }
+
+    /// Says where it wrote, which with O_APPEND is not where it was meant to, and how much.
+    fn write_at(&mut self, fd: Fd, at: u64, data: &[u8]) -> Result<(u64, u64), Errno> {
         let desc = self.desc(fd);
         if !desc.write {
             return Err(EBADF);
         }
         let at = if desc.append { self.size(desc) } else { at };
         if data.is_empty() {
-            return Ok(at);
+            return Ok((at, 0));
         }
         let (subject, writer) = (desc.subject.clone(), desc.writer.unwrap());
-        self.put_bytes(writer, at, data)?;
+        let fitting = self.fitting(&subject, at, data);
+        self.put_bytes(writer, at, fitting)?;
         self.touch(&subject, writer);
-        Ok(at + data.len() as u64)
+        if fitting.len() < data.len() {
+            // R8: the rest was refused. That an earlier part was taken is all that write(2) can say.
+            self.writer(writer).refused = Some(EFBIG);
+        }
+        Ok((at, fitting.len() as u64))
+    }
+
+    /// The part of a write that the kernel gave to the mount before one that was beyond the limit: it
+    /// may end a request where a page ends.
+    fn fitting<'a>(&self, subject: &Subject, at: u64, data: &'a [u8]) -> &'a [u8] {
+        let is_short = |count: &u64| {
+            let end = at + count;
+            matches!(subject, Subject::File(_)) && end.is_multiple_of(PAGE) && !Self::is_too_long(end)
+        };
+        let too_long = Self::is_too_long(at + data.len() as u64);
+        match self.counted.filter(is_short) {
+            Some(count) if too_long => &data[..(count as usize).min(data.len())],
+            _ => data,
+        }
     }
 
     pub(super) fn put_bytes(&mut self, writer: WriterId, at: u64, data: &[u8]) -> Result<(), Errno> {

@@ -104,6 +104,10 @@ impl Truth {
         span: (Instant, Instant),
     ) -> Result<(), String> {
         self.span = span;
+        self.counted = match observed {
+            Ok(Answer::Number(count)) => Some(*count),
+            _ => None,
+        };
         match (op, observed) {
             (Op::List, Ok(Answer::Names(names))) => return self.list(names),
             (Op::Kill, Ok(Answer::Names(names))) => {
@@ -135,7 +139,7 @@ impl Truth {
             }
             Op::Close(fd) => self.close(*fd).into(),
             Op::Write { fd, .. } => self.write(*fd, &data).into(),
-            Op::Pwrite { fd, at, .. } => self.pwrite(*fd, *at, &data).map(|_| data.len() as u64).into(),
+            Op::Pwrite { fd, at, .. } => self.pwrite(*fd, *at, &data).into(),
             Op::Read { fd, length } => self.read(*fd, *length).into(),
             Op::Pread { fd, at, length } => self.pread(*fd, *at, *length).into(),
             Op::Seek { fd, at, whence } => self.seek(*fd, *at, *whence).into(),
@@ -179,7 +183,7 @@ impl Truth {
             Op::Utimes { name, seconds } => self.utimes(name, *seconds).into(),
             Op::Futimes { fd, seconds } => self.futimes(*fd, *seconds),
             Op::Unlink(name) => self.unlink(name).into(),
-            Op::Rename { from, to, exclusive } => self.rename(from, to, *exclusive).into(),
+            Op::Rename { from, to, exclusive } => self.rename(from, to, *exclusive),
             other => unreachable!("{other} is not by name"),
         }
     }

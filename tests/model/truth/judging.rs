@@ -61,6 +61,10 @@ impl Truth {
             Wanted::This(name) => cid(name).0.clone(),
             Wanted::Any => Key::own(&state.bytes),
         };
+        if self.became(subject) && !self.blocks.contains_key(&key) {
+            // R5: its name, which is a CID now, was removed since: it stores nothing.
+            return Ok(());
+        }
         let listed = match (&wanted, subject) {
             // R2: stored again after it was removed, under one of its names that was used last.
             (_, Subject::Rewrite { .. }) => key.forms(),
@@ -73,6 +77,10 @@ impl Truth {
         };
         self.store(subject, writer, &key, listed, mtime);
         Ok(())
+    }
+
+    fn became(&self, subject: &Subject) -> bool {
+        matches!(subject, Subject::File(id) if self.files[id].became.is_some())
     }
 
     fn due(&self, subject: &Subject, writer: WriterId, occasion: Occasion) -> Option<Wanted> {
@@ -208,7 +216,13 @@ impl Truth {
     /// A block goes; whoever has it open goes on reading it.
     pub(super) fn remove_block(&mut self, key: &Key) {
         if let Some(block) = self.blocks.remove(key) {
-            self.unsynced.entry(key.clone()).or_insert(block);
+            self.note_unsynced(key, block);
         }
+    }
+
+    /// A kill may bring a block back as it was at any moment since the last fsync of the root.
+    pub(super) fn note_unsynced(&mut self, key: &Key, now: Block) {
+        let before = self.unsynced.entry(key.clone()).or_insert_with(|| now.clone());
+        before.mtime = Time::either(&before.mtime, &now.mtime);
     }
 }

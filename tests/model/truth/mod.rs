@@ -145,6 +145,8 @@ pub struct Truth {
     next: u64,
     /// When the operation at hand began and ended.
     span: (Instant, Instant),
+    /// The count that it answered with.
+    counted: Option<u64>,
 }
 
 impl Truth {
@@ -164,6 +166,7 @@ impl Truth {
             unsynced: BTreeMap::new(),
             next: 0,
             span: (Instant::default(), Instant::default()),
+            counted: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use libc::{EBADMSG, EBUSY, EEXIST, EINVAL, ENOENT, EPERM};
 
 use super::bytes::absent;
+use super::check::Expected;
 use super::judging::{cid, is_temporary};
 use super::{Errno, FileId, Meaning, Occasion, Subject, Truth};
 use crate::names::{Key, Kind, NameRef};
@@ -57,7 +58,17 @@ impl Truth {
         self.forget_file(id);
     }
 
-    pub(super) fn rename(&mut self, from: &NameRef, to: &NameRef, exclusive: bool) -> Result<(), Errno> {
+    pub(super) fn rename(&mut self, from: &NameRef, to: &NameRef, exclusive: bool) -> Expected {
+        let removed =
+            matches!(&from.kind, Kind::Cid { .. }) && matches!(self.meaning(from), Meaning::Nothing);
+        if removed && exclusive && !matches!(self.meaning(to), Meaning::Nothing) {
+            // The kernel may still believe in a name of a block that was removed by another.
+            return Expected::AnyOf(vec![Expected::Errno(ENOENT), Expected::Errno(EEXIST)]);
+        }
+        self.rename_existing(from, to, exclusive).into()
+    }
+
+    fn rename_existing(&mut self, from: &NameRef, to: &NameRef, exclusive: bool) -> Result<(), Errno> {
         let source = self.meaning(from);
         if matches!(source, Meaning::Nothing) {
             return Err(absent(from));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use libc::{EEXIST, ENOENT, EPERM};
 
 use super::judging::{cid, is_temporary};
-use super::{Desc, Errno, File, FileId, Meaning, Occasion, Subject, Truth, Writer};
+use super::{Desc, Errno, File, FileId, Meaning, Occasion, Subject, Truth, Writer, WriterId};
 use crate::names::{Kind, NameRef};
 use crate::op::{Fd, How};
 
@@ -193,27 +193,31 @@ impl Truth {
             if !name.as_ref().is_some_and(is_temporary) {
                 self.keep_made(writer);
             }
-            if self.writers[&writer].refused.is_some() {
-                // R8: a plain name then stands for what it did before, or is gone.
-                let alias = self.files[&id].alias.clone();
-                let now = self.now();
-                let state = self.writer(writer);
-                (state.refused, state.fresh, state.wrong) = (None, false, false);
-                state.bytes.clear();
-                match (alias, name) {
-                    (Some(key), Some(_)) => {
-                        self.writer(writer).bytes = self.blocks[&key].bytes.to_vec();
-                        self.file(id).mtime = now;
-                    }
-                    (None, Some(name)) => {
-                        self.plain.remove(&name.text);
-                        self.file(id).name = None;
-                    }
-                    (_, None) => {}
-                }
+            if let (Some(_), Some(name)) = (self.writers[&writer].refused, name) {
+                self.restore(id, writer, &name);
             }
         }
         self.forget_file(id);
+    }
+
+    /// R8: a plain name then stands for what it did before, or is gone. Who has it open to read goes on
+    /// reading what was written.
+    fn restore(&mut self, id: FileId, writer: WriterId, name: &NameRef) {
+        let now = self.now();
+        let state = self.writer(writer);
+        (state.refused, state.fresh, state.wrong) = (None, false, false);
+        let file = self.files[&id].clone();
+        self.plain.remove(&name.text);
+        let left = self.file(id);
+        (left.name, left.alias, left.before) = (None, None, None);
+        let Some(key) = &file.alias else {
+            return;
+        };
+        let stored = Writer { bytes: self.blocks[key].bytes.to_vec(), ..Writer::default() };
+        let (id, writer) = (self.number(), self.number());
+        self.writers.insert(writer, stored);
+        self.files.insert(id, File { shared: Some(writer), mtime: now, before: None, ..file });
+        self.plain.insert(name.text.clone(), id);
     }
 
     /// A file without a name and without descriptors is no more.

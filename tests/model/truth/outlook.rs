@@ -1,12 +1,16 @@
 //! What the generator and the runner ask the model.
 
+use std::collections::BTreeSet;
+
 use super::{DescId, FileId, Subject, Truth};
 use crate::names::{Data, Key, Kind, Name, NameRef};
 use crate::op::{FDS, Fd, How, Op, SLOTS, Slot};
 
+/// Blocks of this size and more may be read by the kernel itself.
+const KERNEL_READS: u64 = 64 << 10;
+
 /// What a descriptor is good for.
 pub struct Outlook<'a> {
-    pub read: bool,
     pub write: bool,
     /// Whether a plain write goes to the end of what is there.
     pub at_end: bool,
@@ -37,8 +41,21 @@ impl Truth {
         self.descs.len()
     }
 
+    /// Those of them that it may not have open any more: a mapping of a block that the kernel reads by
+    /// itself does not keep its file open.
+    pub fn mapped_only(&self) -> usize {
+        let has_fd = |id: &DescId| self.fds.values().any(|open| open == id);
+        let large = |id: &DescId| self.size(&self.descs[id]) >= KERNEL_READS;
+        self.maps.values().filter(|id| !has_fd(id) && large(id)).collect::<BTreeSet<_>>().len()
+    }
+
     pub fn block_names(&self) -> Vec<NameRef> {
         self.blocks.iter().map(|(key, block)| Name::of_block(key, block.listed.first().unwrap())).collect()
+    }
+
+    /// For each block the names that a listing may show.
+    pub fn listings(&self) -> Vec<BTreeSet<String>> {
+        self.blocks.values().map(|block| block.listed.clone()).collect()
     }
 
     pub fn plain_names(&self) -> Vec<NameRef> {
@@ -65,7 +82,7 @@ impl Truth {
             _ => self.content(desc),
         };
         let at_end = desc.append || desc.offset == content.len() as u64;
-        Outlook { read: desc.read, write: desc.write, at_end, content, wanted }
+        Outlook { write: desc.write, at_end, content, wanted }
     }
 
     /// Whether several writers of one CID share what the kernel knows of its length. The rules say
