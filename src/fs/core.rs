@@ -16,6 +16,7 @@ use super::file::File;
 use super::handle::Handles;
 use super::inode::{Access, InodeTable, Node, natural_number};
 use super::refusals::Refusals;
+use super::reopen::Retries;
 use super::staging::{Charge, Staging};
 use super::tables::Tables;
 use super::types::{Attr, AttrChange, Entry, Ino, Kind, ROOT, Validity};
@@ -41,6 +42,7 @@ pub struct Shared {
     pub(super) inodes: Mutex<InodeTable>,
     pub(super) handles: Handles,
     pub(super) refusals: Arc<Refusals>,
+    pub(super) retries: Retries,
     pub(super) kernel: OnceLock<Box<dyn KernelCache>>,
     pub(super) started: SystemTime,
     root_times: Mutex<RootTimes>,
@@ -64,6 +66,7 @@ impl Shared {
             inodes: Mutex::new(InodeTable::new(natural_number)),
             handles: Handles::default(),
             refusals: Arc::default(),
+            retries: Retries::default(),
             kernel: OnceLock::new(),
             started: now,
             root_times: Mutex::new(RootTimes { atime: now, mtime: now, ctime: now }),

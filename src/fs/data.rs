@@ -119,12 +119,13 @@ impl Shared {
                         Some(writer) => Arc::clone(writer),
                         None => self.writer_for_truncation(ino, handle, caller)?,
                     };
-                    let shrunk = self.set_len(&writer, size)?;
+                    let by_path = handle.is_none() && file.state.lock().writers == 0;
+                    let shrunk = self.set_len(&writer, size, by_path)?;
                     file.touch(size);
                     if shrunk && size == 0 && file.shared_writer().is_some() {
                         self.tables.lock().set_alias(&file, None);
                     }
-                    if handle.is_none() && file.state.lock().writers == 0 {
+                    if by_path {
                         self.judge_truncation(&file, &writer)?;
                     }
                 }
@@ -149,7 +150,7 @@ impl Shared {
         }
         match (self.getattr(ino, handle), handle) {
             // The block has been removed since open(2), which does not say with which handle it cuts.
-            (Err(Error::NotFound), None) => {
+            (Err(Error::Stale), None) => {
                 let open = self.handles.newest_writer(ino, Some(caller.pid));
                 self.attr_of_open(ino, open.as_deref())
             }
@@ -157,11 +158,16 @@ impl Shared {
         }
     }
 
-    fn set_len(&self, writer: &Writer, size: u64) -> Result<bool> {
+    /// Says whether the file became shorter. By a path, where nobody has it open to write, a refusal
+    /// is told at once and leaves the file as it was: no close will come to tell and end it.
+    fn set_len(&self, writer: &Writer, size: u64, by_path: bool) -> Result<bool> {
         let mut state = writer.state.lock();
-        let shrunk = size < state.len();
-        state.set_len(size, &self.room())?;
-        Ok(shrunk)
+        let (shrunk, refused) = (size < state.len(), state.refused.clone());
+        let result = state.set_len(size, &self.room());
+        if by_path && result.is_err() {
+            state.refused = refused;
+        }
+        result.map(|()| shrunk)
     }
 
     /// Stores what truncate(2) has left: nobody has the file open to write, so no close will.

@@ -48,6 +48,8 @@ pub struct FileState {
     pub became: Option<Cid>,
     /// The block that an alias stands for, counted in the table of aliases.
     pub alias_of: Option<Key>,
+    /// What it stood for before a block that its writer may still take back.
+    pub before: Option<Key>,
     /// Open handles.
     pub handles: u32,
     /// Open handles that may write.
@@ -69,6 +71,7 @@ impl File {
             committed: false,
             became: None,
             alias_of: None,
+            before: None,
             handles: 0,
             writers: 0,
             mode: permission_bits(mode),
@@ -79,6 +82,14 @@ impl File {
             ctime: now,
         };
         Arc::new(Self { ino, naming, size_bytes: AtomicU64::new(0), state: Mutex::new(state) })
+    }
+
+    /// Another file with the mode, owner and times of this one, for its plain name.
+    pub fn successor(&self, ino: Ino, writer: Arc<Writer>, name: OsString) -> Arc<Self> {
+        let state = self.state.lock();
+        let other = Self::new(ino, Naming::Plain(writer), name, u32::from(state.mode), state.uid, state.gid);
+        other.state.lock().atime = state.atime;
+        other
     }
 
     /// The writer that all handles share, under a name that is no CID.

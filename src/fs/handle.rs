@@ -50,6 +50,8 @@ pub struct WriterHandle {
     pub writes: bool,
     /// The thread that opened it: a truncation by open(2) comes without a handle.
     pub pid: u32,
+    /// The stored block that is written again, as it was when it was opened.
+    pub block: Option<Arc<OpenBlock>>,
 }
 
 impl Subject {
@@ -123,6 +125,17 @@ impl Handles {
             .filter(|candidate| rank(candidate).is_some())
             .max_by_key(|candidate| rank(candidate))
             .cloned()
+    }
+
+    /// The block that a handle on its inode has open, to read it or to write it again.
+    pub fn block_on(&self, ino: Ino) -> Option<Arc<OpenBlock>> {
+        let open = self.open.read();
+        let mut found = open.values().filter_map(|candidate| match &**candidate {
+            Open::Block(found, block) if *found == ino => Some(block),
+            Open::Writer(handle) if handle.subject.ino() == ino => handle.block.as_ref(),
+            _ => None,
+        });
+        found.next().map(Arc::clone)
     }
 
     /// Everything that is open and may have a writer.

@@ -134,8 +134,8 @@ impl Shared {
             Node::Root => Ok(self.root_entry()),
             Node::Control(node) => Ok(self.control_entry(node)),
             Node::Link(file) => Ok(Entry { attr: self.link_attr(&file)?, validity: Validity::None }),
-            Node::File(file) if file.is_alive() => Ok(Entry { attr: file.attr(), validity: Validity::None }),
-            Node::File(_) => Err(Error::Stale),
+            // The kernel has just looked it up, or has it open: it may have ended in between.
+            Node::File(file) => Ok(Entry { attr: file.attr(), validity: Validity::None }),
             Node::Block { key, standing, .. } => match self.block_attr(&key)? {
                 Some(attr) => {
                     let retired = standing == Standing::Retired;
@@ -149,7 +149,8 @@ impl Shared {
 
     /// A removed block still has attributes for those who have it open. The kernel asks for them
     /// without a handle too, which may be for another name of the block that it still believes in:
-    /// then the block is not there. Where another program removes blocks, nobody knows the names.
+    /// then it has to look that name up, and may find nothing, or a file that is being written. Where
+    /// another program removes blocks, nobody knows the names.
     fn getattr_removed(&self, ino: Ino, handle: Option<Handle>) -> Result<Entry> {
         let open = match handle {
             Some(handle) => Some(self.handles.get(handle)?),
@@ -166,7 +167,7 @@ impl Shared {
         let (size_bytes, mtime) = match open {
             Some(Open::Block(_, block)) => (block.size_bytes, block.mtime),
             Some(Open::Writer(open)) => (open.writer.state.lock().block_len(), SystemTime::now()),
-            Some(Open::Bytes(_) | Open::Directory(..)) | None => return Err(Error::NotFound),
+            Some(Open::Bytes(_) | Open::Directory(..)) | None => return Err(Error::Stale),
         };
         let attr = Attr { ino, links: 0, ..self.attr_of_block(size_bytes, mtime) };
         Ok(Entry { attr, validity: Validity::None })

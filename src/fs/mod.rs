@@ -22,6 +22,7 @@ mod refusals;
 mod release;
 mod remove;
 mod rename;
+mod reopen;
 mod staging;
 mod tables;
 mod target;
@@ -99,7 +100,8 @@ impl Filesystem {
     /// The inode that a name stands for; the kernel holds one more reference to it.
     pub fn lookup(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<Entry> {
         self.shared.check_search(caller)?;
-        self.shared.lookup(parent, name).map(|entry| self.shared.masked(entry))
+        let entry = self.shared.lookup_by(parent, name, caller.pid);
+        entry.map(|entry| self.shared.masked(entry))
     }
 
     /// The name of an inode, for a message: of a block its CID. Empty if it has none.

@@ -39,7 +39,10 @@ pub struct OpenIntent {
 
 impl Shared {
     /// Creates a file in the root and opens it; opens what is there already.
-    pub(super) fn create(
+    ///
+    /// # Errors
+    /// [`Error::Stale`] if what the name meant has gone meanwhile, or has to be looked up.
+    pub(super) fn create_or_open(
         self: &Arc<Self>,
         parent: Ino,
         name: &OsStr,
@@ -99,7 +102,7 @@ impl Shared {
 
     /// Opens a block that was stored since the kernel looked for it.
     fn open_stored(self: &Arc<Self>, ino: Ino, intent: OpenIntent, caller: Caller) -> Result<Opened> {
-        let opened = self.open(ino, intent, caller)?;
+        let opened = self.open_known(ino, intent, caller)?;
         if opened.passthrough.is_none() {
             return Ok(opened);
         }
@@ -129,7 +132,15 @@ impl Shared {
     }
 
     /// Opens an inode that the kernel knows.
-    pub(super) fn open(self: &Arc<Self>, ino: Ino, intent: OpenIntent, caller: Caller) -> Result<Opened> {
+    ///
+    /// # Errors
+    /// [`Error::Stale`] if it is gone, or another has to be used.
+    pub(super) fn open_known(
+        self: &Arc<Self>,
+        ino: Ino,
+        intent: OpenIntent,
+        caller: Caller,
+    ) -> Result<Opened> {
         let node = self.node(ino)?;
         if intent.write {
             match node {
@@ -163,7 +174,9 @@ impl Shared {
             let handle = self.handles.insert(Open::Bytes(key.digest().to_vec().into()));
             return Ok(Opened { handle, caching: Caching::Keep, flush: false, passthrough: None });
         }
-        let block = self.store.open_block(key)?.ok_or(Error::NotFound)?;
+        // The kernel believes in names of a block that was removed by another name. Asked again it
+        // looks the name up, and creates a file where open(2) is to do that.
+        let block = self.store.open_block(key)?.ok_or(Error::Stale)?;
         let passthrough = self.passthrough(&block, access);
         let caching = match self.store.verify_reads() {
             VerifyReads::Always => Caching::Fresh,
@@ -175,7 +188,7 @@ impl Shared {
 
     /// Whether the kernel may read this block's file itself. Depends on the inode alone, so that
     /// all its handles agree. Not where another program may replace the file meanwhile.
-    fn passthrough(&self, block: &Arc<OpenBlock>, access: Access) -> Option<Arc<OpenBlock>> {
+    pub(super) fn passthrough(&self, block: &Arc<OpenBlock>, access: Access) -> Option<Arc<OpenBlock>> {
         let suits = access == Access::Any
             && block.size_bytes >= PASSTHROUGH_BYTES_MIN
             && block.file().is_some()
@@ -193,13 +206,15 @@ impl Shared {
         intent: OpenIntent,
         caller: Caller,
     ) -> Result<Opened> {
+        let key = cid.key();
         if intent.append {
+            // The name may be that of a block which was removed by another name, as for readers.
+            self.block_attr(key)?.ok_or(Error::Stale)?;
             return Err(Error::NotPermitted { what: "a stored block cannot be appended to" });
         }
-        let key = cid.key();
-        let (content, passthrough) = if key.is_identity() {
+        let (content, block, passthrough) = if key.is_identity() {
             let expected: Bytes = key.digest().to_vec().into();
-            (Content::Rewrite { length: expected.len(), expected, cut: false }, None)
+            (Content::Rewrite { length: expected.len(), expected, cut: false }, None, None)
         } else {
             let content = match self.store.read_checked(key) {
                 Ok(Some(expected)) => Content::Rewrite { length: expected.len(), expected, cut: false },
@@ -219,7 +234,7 @@ impl Shared {
             if access == Access::ThroughMount {
                 self.inodes.lock().came_back(key);
             }
-            (content, passthrough)
+            (content, Some(open), passthrough)
         };
         let writer = self.new_writer(content, key.code(), key.digest().len());
         let subject = Subject::Block(ino, cid);
@@ -228,6 +243,7 @@ impl Shared {
             writer,
             writes: true,
             pid: caller.pid,
+            block,
         }));
         Ok(Opened { handle, caching: Caching::Direct, flush: true, passthrough })
     }
@@ -257,6 +273,7 @@ impl Shared {
             writer,
             writes: intent.write,
             pid: caller.pid,
+            block: None,
         }));
         // Under a CID name a second writer has bytes of its own, so it must not share the page cache.
         let shares_bytes = file.shared_writer().is_some();

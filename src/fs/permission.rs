@@ -42,7 +42,7 @@ impl Shared {
         if let Node::Block { key, .. } = self.node(ino)?
             && self.block_attr(&key)?.is_none()
         {
-            return Err(Error::NotFound);
+            return Err(Error::Stale);
         }
         if change && !self.is_owner(caller) {
             return Err(Error::AccessDenied);

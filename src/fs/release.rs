@@ -11,17 +11,20 @@ use tracing::warn;
 use super::core::Shared;
 use super::file::File;
 use super::handle::{Open, Subject, WriterHandle};
+use super::tables::Tables;
 use super::types::{Done, Handle};
 use super::verdict::Occasion;
+use super::writer::{Content, WriterState};
 use crate::metrics::Count;
 
 impl Shared {
     /// The last reference to a handle is gone.
     pub(super) fn release(self: &Arc<Self>, handle: Handle) {
-        let Some(open) = self.handles.remove(handle) else {
+        let Ok(open) = self.handles.get(handle) else {
             return;
         };
         let Open::Writer(open) = &*open else {
+            self.handles.remove(handle);
             return;
         };
         let unjudged = open.writes && {
@@ -29,15 +32,15 @@ impl Shared {
             state.fresh && state.refused.is_none() && !state.committing
         };
         if unjudged {
-            self.judge_mapped_writes(open.clone());
+            self.judge_mapped_writes(handle, open.clone());
         } else {
-            self.take_down(open);
+            self.take_down(handle, open);
         }
     }
 
     /// Bytes that came through a mapping after the last close: the only ones whose error nobody
     /// can be told. The handle goes after the verdict, which may fall on another thread.
-    fn judge_mapped_writes(self: &Arc<Self>, open: WriterHandle) {
+    fn judge_mapped_writes(self: &Arc<Self>, handle: Handle, open: WriterHandle) {
         let shared = Arc::clone(self);
         let (subject, writer) = (open.subject.clone(), Arc::clone(&open.writer));
         let done: Done = Box::new(move |result| {
@@ -51,12 +54,14 @@ impl Shared {
                 shared.metrics().add(Count::MappedWritesLost, 1);
                 warn!(name, %error, "bytes written through a mapping after the last close are lost");
             }
-            shared.take_down(&open);
+            shared.take_down(handle, &open);
         });
         self.judge(&subject, &writer, Occasion::Release, done);
     }
 
-    fn take_down(&self, open: &WriterHandle) {
+    /// Nothing more will come through a handle. It is counted as open until all that follows from that is
+    /// done.
+    fn take_down(&self, handle: Handle, open: &WriterHandle) {
         match &open.subject {
             Subject::Block(..) => {
                 let mut tables = self.tables.lock();
@@ -66,6 +71,7 @@ impl Shared {
             }
             Subject::File(file) => self.release_file(open, file),
         }
+        self.handles.remove(handle);
     }
 
     fn release_file(&self, open: &WriterHandle, file: &Arc<File>) {
@@ -87,22 +93,7 @@ impl Shared {
         let unstored = writer.refused.is_some() || (writer.fresh && writer.len() > 0 && !temporary);
         if !per_handle && last_writer && unstored && !writer.committing {
             writer.refused = None;
-            writer.discard();
-            let (name, alias_of) = {
-                let state = file.state.lock();
-                (state.name.clone(), state.alias_of.clone())
-            };
-            let stored = alias_of.and_then(|key| Some((self.store.stat(&key).ok()??.size_bytes, key)));
-            match (stored, name) {
-                // It stands for what it did before the bytes that could not be stored.
-                (Some((size_bytes, key)), Some(_)) => {
-                    writer.restore(key, size_bytes);
-                    file.touch(size_bytes);
-                }
-                // What could not be stored leaves no name behind.
-                (None, Some(name)) => tables.detach(file, &name),
-                (_, None) => {}
-            }
+            self.put_back(&mut tables, file, &mut writer, last);
         }
         if last {
             writer.rest();
@@ -120,6 +111,39 @@ impl Shared {
             drop(writer);
             drop(tables);
             self.drop_leftovers();
+        }
+    }
+
+    /// The bytes of a plain name could not be stored: it stands for what it did before, or is gone. Who
+    /// has it open to read goes on reading what was written, as of any file without a name.
+    fn put_back(&self, tables: &mut Tables, file: &Arc<File>, writer: &mut WriterState, last: bool) {
+        let (name, alias_of) = {
+            let state = file.state.lock();
+            (state.name.clone(), state.alias_of.clone())
+        };
+        let Some(name) = name else {
+            return;
+        };
+        let stored = alias_of.and_then(|key| Some((self.store.stat(&key).ok()??.size_bytes, key)));
+        match stored {
+            Some((size_bytes, key)) if last => {
+                writer.discard();
+                writer.restore(key, size_bytes);
+                file.touch(size_bytes);
+            }
+            Some((size_bytes, key)) => {
+                let options = &self.options.cid_options;
+                let content = Content::Stored { key: key.clone(), size_bytes, open: None };
+                let writer = self.new_writer(content, options.hash_code, options.digest_len);
+                let ino = self.inodes.lock().new_file_number();
+                let other = file.successor(ino, writer, name.clone());
+                tables.stand_on(&key);
+                tables.set_alias(&other, Some(key));
+                other.touch(size_bytes);
+                tables.detach(file, &name);
+                tables.names.insert(name, other);
+            }
+            None => tables.detach(file, &name),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::core::Shared;
 use super::file::File;
 use super::handle::Open;
 use super::lookup::Meaning;
+use super::tables::Tables;
 use super::types::{Caller, Ino, ROOT};
 use crate::block::Key;
 use crate::{Error, Result};
@@ -27,7 +28,7 @@ impl Shared {
                 Ok(())
             }
             Meaning::Plain(Some(file)) => {
-                self.unlink_plain(&file, name);
+                self.lose_name(&mut self.tables.lock(), &file, name);
                 Ok(())
             }
             Meaning::Absent(_) | Meaning::Plain(None) => Err(Error::NotFound),
@@ -74,21 +75,20 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn unlink_plain(&self, file: &Arc<File>, name: &OsStr) {
+    /// A plain name no longer stands for a file: it was removed, or another file has taken it.
+    pub(super) fn lose_name(&self, tables: &mut Tables, file: &Arc<File>, name: &OsStr) {
         // A block that exists only because a temporary file was synced goes with its name; any
         // other is no longer this writer's to take back.
-        let mut tables = self.tables.lock();
         let temporary = file.temporary() == Some(true);
         tables.detach(file, name);
         let Some(writer) = file.shared_writer() else {
             return;
         };
         if temporary {
-            self.take_back(&mut tables, writer);
+            self.take_back(tables, writer);
         } else if let Some(made) = writer.state.lock().made.take() {
             tables.claims.give_up(&made, writer.id);
         }
-        drop(tables);
         if file.state.lock().handles == 0 {
             writer.state.lock().discard();
         }

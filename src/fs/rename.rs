@@ -58,6 +58,9 @@ impl Shared {
         self.check_change(caller)?;
         let (from, to) = names;
         let source = self.meaning_of_existing(from)?;
+        if matches!(source, Meaning::Absent(_) | Meaning::Plain(None)) {
+            return Err(Error::NotFound);
+        }
         let target = self.meaning(to)?;
         if exclusive && !matches!(target, Meaning::Absent(_) | Meaning::Plain(None)) {
             return Err(Error::Exists);
@@ -129,12 +132,7 @@ impl Shared {
         }
         tables.names.remove(&rename.from);
         if let Some(replaced) = tables.names.get(&rename.to).cloned() {
-            tables.detach(&replaced, &rename.to);
-            if replaced.state.lock().handles == 0
-                && let Some(writer) = replaced.shared_writer()
-            {
-                writer.state.lock().discard();
-            }
+            self.lose_name(&mut tables, &replaced, &rename.to);
         }
         if !is_temporary(rename.to.as_bytes()) {
             tables.leftovers.forget(rename.file.ino);

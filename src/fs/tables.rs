@@ -66,7 +66,7 @@ impl Tables {
         self.leftovers.forget(file.ino);
         let alias_of = {
             let mut state = file.state.lock();
-            state.name = None;
+            (state.name, state.before) = (None, None);
             state.alias_of.take()
         };
         if let Some(key) = alias_of {
@@ -81,11 +81,25 @@ impl Tables {
         }
     }
 
-    /// Sets what an alias stands for; the caller has called [`Tables::stand_on`] for a new key.
+    /// Sets what an alias stands for, for good; the caller has called [`Tables::stand_on`] for a new key.
     pub fn set_alias(&mut self, file: &File, key: Option<Key>) {
-        let before = std::mem::replace(&mut file.state.lock().alias_of, key);
+        let before = {
+            let mut state = file.state.lock();
+            state.before = None;
+            std::mem::replace(&mut state.alias_of, key)
+        };
         if let Some(before) = before {
             self.stand_off(&before);
         }
+    }
+
+    /// As [`Tables::set_alias`], with a block that may be taken back; `first` if none is that before it.
+    pub fn set_alias_for_now(&mut self, file: &File, key: Key, first: bool) {
+        let before = {
+            let state = file.state.lock();
+            if first { state.alias_of.clone() } else { state.before.clone() }
+        };
+        self.set_alias(file, Some(key));
+        file.state.lock().before = before;
     }
 }

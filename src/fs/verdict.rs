@@ -229,9 +229,10 @@ impl Shared {
     fn settle(self: &Arc<Self>, commit: Commit, result: Result<Stored>) {
         let Commit { subject, writer, block, occasion, done } = commit;
         let key = block.key();
+        let mut stays = true;
         let answer = match result {
             Ok(stored) => {
-                self.settle_names(&subject, &writer, &block, stored);
+                stays = self.settle_names(&subject, &writer, &block, stored);
                 match stored {
                     Stored::New => self.listing_changed(),
                     Stored::Healed => self.retire(key, Access::Any),
@@ -256,7 +257,9 @@ impl Shared {
             let mut state = writer.state.lock();
             state.committing = false;
             match &answer {
-                Ok(()) => state.arrived(&block),
+                Ok(()) if stays => state.arrived(&block),
+                // Who has it open goes on reading what was written, from memory.
+                Ok(()) => {}
                 // A name that was to change is as it was, and may be tried again.
                 Err(_) if occasion.is_by_name() => state.fresh = true,
                 // A handle that was told so stores nothing, also if there should be room later.
@@ -269,24 +272,27 @@ impl Shared {
         waiting.into_iter().for_each(|waiting| waiting(answer.clone()));
     }
 
+    /// Says whether the block stays: one whose only name was removed while its bytes were on the way
+    /// goes again.
     fn settle_names(
         self: &Arc<Self>,
         subject: &Subject,
         writer: &Arc<Writer>,
         block: &Block,
         stored: Stored,
-    ) {
+    ) -> bool {
         let key = block.key();
         let mut tables = self.tables.lock();
         let made = !key.is_identity() && tables.claims.finish(key, writer.id, Some(stored));
-        let stays = matches!(subject, Subject::File(file) if !file.may_take_back());
+        let unnamed = matches!(subject, Subject::File(file) if file.state.lock().name.is_none());
+        let stays = !unnamed && matches!(subject, Subject::File(file) if !file.may_take_back());
         if made && stays {
             tables.claims.give_up(key, writer.id);
         }
         let kept = (made && !stays).then(|| key.clone());
+        let for_now = kept.is_some();
         let previous = std::mem::replace(&mut writer.state.lock().made, kept);
         let mut gone = Vec::new();
-        let unnamed = matches!(subject, Subject::File(file) if file.state.lock().name.is_none());
         match subject {
             Subject::File(file) => match &file.naming {
                 Naming::Cid(_) => {
@@ -294,6 +300,9 @@ impl Shared {
                     file.state.lock().committed = true;
                 }
                 Naming::Plain(_) if unnamed => tables.stand_off(key),
+                Naming::Plain(_) if for_now => {
+                    tables.set_alias_for_now(file, key.clone(), previous.is_none());
+                }
                 Naming::Plain(_) => tables.set_alias(file, Some(key.clone())),
             },
             Subject::Block(..) => {}
@@ -306,21 +315,32 @@ impl Shared {
         if let Some(previous) = previous.filter(|previous| previous != key) {
             gone.push(previous);
         }
-        for key in gone {
-            if tables.claims.give_up(&key, writer.id) && !tables.is_stood_on(&key) {
-                self.remove_made(&key);
+        let mut stays = true;
+        for gone in gone {
+            if tables.claims.give_up(&gone, writer.id) && !tables.is_stood_on(&gone) {
+                self.remove_made(&gone);
+                stays &= gone != *key;
             }
         }
+        stays
     }
 
-    /// As [`Shared::take_back`], for a writer that was refused: its name stands for nothing now.
+    /// As [`Shared::take_back`], for a writer that was refused: its name stands for what it did before.
     fn take_back_of(&self, subject: &Subject, writer: &Writer) {
         let mut tables = self.tables.lock();
         if let Subject::File(file) = subject {
             let made = writer.state.lock().made.clone();
-            let alias_of = file.state.lock().alias_of.clone();
+            let (alias_of, before) = {
+                let state = file.state.lock();
+                (state.alias_of.clone(), state.before.clone())
+            };
             if made.is_some() && made == alias_of {
-                tables.set_alias(file, None);
+                // It was not kept from being removed meanwhile.
+                let before = before.filter(|key| self.store.stat(key).is_ok_and(|meta| meta.is_some()));
+                if let Some(before) = &before {
+                    tables.stand_on(before);
+                }
+                tables.set_alias(file, before);
             }
         }
         self.take_back(&mut tables, writer);

@@ -65,6 +65,9 @@ pub struct WriterState {
     pub waiting: Vec<Done>,
     /// The block that this writer's last commit made, if it was not there before.
     pub made: Option<Key>,
+    /// The stored bytes of a block that is written again: they are what is read, whatever was written,
+    /// for the kernel keeps pages and the length of the inode for those who read the block.
+    stored: Option<Bytes>,
     charge: Charge,
     hash_code: u64,
     digest_len: usize,
@@ -100,8 +103,13 @@ impl Writer {
         hash_code: u64,
         digest_len: usize,
     ) -> Arc<Self> {
+        let stored = match &content {
+            Content::Rewrite { expected, .. } => Some(expected.clone()),
+            _ => None,
+        };
         let state = WriterState {
             content,
+            stored,
             fresh: false,
             judged: false,
             wrong: false,
@@ -132,10 +140,7 @@ impl WriterState {
     /// Length of the block that is written: of one that is written again the whole, for readers
     /// may have it open on the same inode.
     pub fn block_len(&self) -> u64 {
-        match &self.content {
-            Content::Rewrite { expected, .. } => expected.len() as u64,
-            _ => self.len(),
-        }
+        self.stored.as_ref().map_or_else(|| self.len(), |stored| stored.len() as u64)
     }
 
     /// The block that the content is, if it is stored.
@@ -226,6 +231,19 @@ impl WriterState {
 
     /// Calls `with` with at most `length` bytes at `offset`.
     pub fn read<R>(
+        &mut self,
+        offset: u64,
+        length: usize,
+        store: &Blockstore,
+        with: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R> {
+        match &self.stored {
+            Some(stored) => Ok(with(window(stored, offset, length))),
+            None => self.read_written(offset, length, store, with),
+        }
+    }
+
+    fn read_written<R>(
         &mut self,
         offset: u64,
         length: usize,
@@ -343,6 +361,7 @@ impl WriterState {
         if length > before
             && let Err(error) = room.store.check_space(room.staging.used_bytes())
         {
+            self.charge.set(before)?;
             return Err(self.refuse(error));
         }
         if !matches!(self.content, Content::Draft(_)) {
@@ -367,7 +386,7 @@ impl WriterState {
 
     fn all_bytes(&mut self, store: &Blockstore) -> Result<Bytes> {
         let length = usize::try_from(self.len()).unwrap_or(usize::MAX);
-        self.read(0, length, store, Bytes::copy_from_slice)
+        self.read_written(0, length, store, Bytes::copy_from_slice)
     }
 }
 

@@ -127,11 +127,27 @@ pub struct Map {
 
 impl Map {
     /// `flags` is MAP_PRIVATE or MAP_SHARED.
-    pub fn new(file: &File, length: usize, protection: i32, flags: i32) -> io::Result<Self> {
+    pub fn new(file: &impl AsRawFd, length: usize, protection: i32, flags: i32) -> io::Result<Self> {
         // SAFETY: the kernel chooses the place.
         let start =
             unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, file.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Self { start, length }) }
+    }
+}
+
+impl Map {
+    /// Puts bytes into a writable mapping.
+    pub fn store(&mut self, at: usize, bytes: &[u8]) {
+        assert!(at + bytes.len() <= self.length);
+        // SAFETY: the mapping is writable, and long enough.
+        unsafe { std::slice::from_raw_parts_mut(self.start.cast::<u8>().add(at), bytes.len()) }
+            .copy_from_slice(bytes);
+    }
+
+    /// msync(2) with MS_SYNC.
+    pub fn sync(&self) -> io::Result<()> {
+        // SAFETY: the mapping is ours and this long.
+        check(i64::from(unsafe { libc::msync(self.start, self.length, libc::MS_SYNC) })).map(|_| ())
     }
 }
 

@@ -52,6 +52,12 @@ fn main() {
         options_say_what_an_alias_becomes,
         a_removed_name_is_gone_with_its_staging,
         a_second_rsync_of_ordinary_files_sends_nothing,
+        a_synced_temporary_file_goes_when_its_name_is_taken,
+        a_refused_truncation_by_path_changes_nothing,
+        a_refusal_goes_back_behind_an_early_close,
+        readers_keep_what_was_refused,
+        a_reader_of_a_removed_file_keeps_its_bytes,
+        a_file_that_became_a_block_and_was_removed_can_be_read,
     ])
 }
 

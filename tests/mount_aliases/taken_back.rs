@@ -197,3 +197,85 @@ pub fn a_failed_change_leaves_the_store_as_it_was(backend: &'static str) {
     put(mount.path("name"), b"works again").unwrap();
     assert_eq!(fs::read(mount.path("name")).unwrap(), b"works again");
 }
+
+pub fn a_synced_temporary_file_goes_when_its_name_is_taken(backend: &'static str) {
+    // Another file was renamed onto a synced temporary one: its block stayed behind for good.
+    // R7: that block goes again with the name.
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    let file = File::create(mount.path(".notes.swp")).unwrap();
+    (&file).write_all(b"swap").unwrap();
+    file.sync_all().unwrap();
+    close(file).unwrap();
+    mount.assert_blocks(&[&cid_of(b"swap")]);
+    put(mount.path("other"), b"other").unwrap();
+    fs::rename(mount.path("other"), mount.path(".notes.swp")).unwrap();
+    mount.assert_blocks(&[&cid_of(b"other")]);
+    assert_eq!(fs::read(mount.path(".notes.swp")).unwrap(), b"other");
+}
+
+pub fn a_refused_truncation_by_path_changes_nothing(backend: &'static str) {
+    // truncate(2) beyond the limit was refused, and so was the close of whoever wrote the file next.
+    // R8: a plain name then stands for what it did before.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-block-size", "64KiB"]);
+    for (name, wanted) in [("name", Some(cid_of(b"contentmore"))), (".name.tmp", None)] {
+        put(mount.path(name), b"content").unwrap();
+        assert_eq!(errno(nix::unistd::truncate(&mount.path(name), 65_537).map_err(Into::into)), EFBIG);
+        assert_eq!(fs::read(mount.path(name)).unwrap(), b"content");
+        let mut file = File::options().append(true).open(mount.path(name)).unwrap();
+        file.write_all(b"more").unwrap();
+        close(file).unwrap();
+        assert_eq!(fs::read(mount.path(name)).unwrap(), b"contentmore");
+        assert_eq!(mount.alias(name).ok(), wanted);
+    }
+}
+
+pub fn a_refusal_goes_back_behind_an_early_close(backend: &'static str) {
+    // An early close had made another block of an alias before a later write was refused. That block
+    // went, and the name with it, although it had stood for a block before.
+    // R8: a plain name then stands for what it did before.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-block-size", "64KiB"]);
+    for closes in 1..3 {
+        put(mount.path("log"), b"one").unwrap();
+        eventually("the first handle has ended", || mount.stats()["gauges"]["open_handles"] == 0);
+        let file = File::options().append(true).open(mount.path("log")).unwrap();
+        for _ in 0..closes {
+            (&file).write_all(b" two").unwrap();
+            close(file.try_clone().unwrap()).unwrap();
+        }
+        assert_eq!(errno((&file).write_all(&bytes(1, 70_000))), EFBIG);
+        assert_eq!(errno(close(file)), EFBIG);
+        eventually("the handle has ended", || mount.stats()["gauges"]["open_handles"] == 0);
+        assert_eq!(mount.alias("log").unwrap(), cid_of(b"one"));
+        assert_eq!(fs::read(mount.path("log")).unwrap(), b"one");
+        mount.assert_blocks(&[&cid_of(b"one")]);
+        assert_eq!(errno(fs::remove_file(mount.path(cid_of(b"one")))), EBUSY);
+    }
+}
+
+pub fn readers_keep_what_was_refused(backend: &'static str) {
+    // Who had a refused file open to read was shown its length and no bytes.
+    // R8: the name stands for what it did before, or is gone; who has it open reads what was written.
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&["--max-block-size", "64KiB"]);
+    for before in [None, Some(b"before")] {
+        if let Some(before) = before {
+            put(mount.path("name"), before).unwrap();
+        }
+        let content = bytes(1, 60_000);
+        let file = File::options().write(true).create(true).truncate(false).open(mount.path("name")).unwrap();
+        file.write_all_at(&content, 0).unwrap();
+        let reader = File::open(mount.path("name")).unwrap();
+        assert_eq!(errno(file.write_at(b"x", 70_000)), EFBIG);
+        assert_eq!(errno(close(file)), EFBIG);
+        eventually("the writer has ended", || mount.stats()["gauges"]["open_handles"] == 1);
+        assert_eq!(fs::read(mount.path("name")).ok().as_deref(), before.map(|before| &before[..]));
+        let mut read = vec![0; 60_000];
+        assert_eq!(reader.metadata().unwrap().len(), 60_000);
+        reader.read_exact_at(&mut read, 0).unwrap();
+        assert!(read == content);
+    }
+    eventually("its memory is given back", || mount.stats()["gauges"]["staged_bytes"] == 0);
+}

@@ -1,6 +1,7 @@
 //! Deleting blocks (R9).
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use super::{forget_pages, store};
 pub const EVERY: &[Case] = crate::cases![
     rm_by_any_spelling_deletes_the_block,
     after_rm_every_other_spelling_is_gone_at_once,
+    a_name_of_a_removed_block_is_a_new_file_at_once,
     stored_again_it_is_there_at_once_by_every_spelling,
     open_handles_keep_reading_a_removed_block,
     open_handles_keep_reading_when_the_block_is_stored_again,
@@ -90,6 +92,36 @@ fn after_rm_every_other_spelling_is_gone_at_once(backend: &'static str) {
             drop(held);
             assert_gone(&spellings);
         }
+    }
+    mount.unmount();
+}
+
+/// The kernel believes in names of a block that was removed by another name: opening one with O_CREAT
+/// to read was ENOENT then, to append EPERM, and a file being written by another name was not seen.
+fn a_name_of_a_removed_block_is_a_new_file_at_once(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount();
+    for seed in 0..2 {
+        let content = bytes(seed, 1000);
+        let spellings = spellings(&mount, &content);
+        put(&spellings[0], &content).unwrap();
+        spellings.iter().for_each(|path| assert_eq!(fs::metadata(path).unwrap().len(), 1000));
+        fs::remove_file(&spellings[1]).unwrap();
+        if seed == 0 {
+            let file = nix::fcntl::open(
+                &spellings[2],
+                nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CREAT,
+                nix::sys::stat::Mode::S_IRUSR,
+            );
+            drop(file.unwrap());
+        }
+        let mut file = File::options().append(true).create(true).open(&spellings[3]).unwrap();
+        file.write_all(&content[..300]).unwrap();
+        assert_eq!(fs::metadata(&spellings[4]).unwrap().len(), 300);
+        fs::set_permissions(&spellings[5], std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        file.write_all(&content[300..]).unwrap();
+        super::common::close(file).unwrap();
+        assert_eq!(fs::read(&spellings[0]).unwrap(), content);
     }
     mount.unmount();
 }

@@ -34,6 +34,7 @@ fn main() {
         a_stored_block_cannot_be_mapped_for_writing,
         readers_see_right_bytes_while_it_is_written_again,
         a_stored_block_can_be_read_through_a_writer,
+        what_is_read_through_a_writer_is_the_block,
         install_and_tar_replace_it,
         times_are_the_last_writers,
         every_spelling_is_the_same_block,
@@ -322,6 +323,35 @@ fn a_stored_block_can_be_read_through_a_writer(backend: &'static str) {
         file.read_exact_at(&mut back, 0).unwrap();
         assert!(back == *content);
         close(file).unwrap();
+    }
+    untouched(&mount, &blocks);
+}
+
+fn what_is_read_through_a_writer_is_the_block(backend: &'static str) {
+    // A private mapping through a descriptor that had written little yet made the kernel believe that
+    // the block ended there: a mapping of somebody who read the block died of SIGBUS.
+    // R6: readers keep reading it meanwhile.
+    let bench = Bench::new(backend);
+    let (mount, blocks) = stored(&bench);
+    for (cid, content) in &blocks {
+        let reader = File::open(mount.path(cid)).unwrap();
+        let map = Map::new(&reader, content.len(), PROT_READ, MAP_SHARED).unwrap();
+        for written in [0, 100] {
+            let mut options = OpenOptions::new();
+            let writer = options.read(true).write(true).truncate(true).open(mount.path(cid)).unwrap();
+            writer.write_all_at(&content[..written], 0).unwrap();
+            let mut back = vec![0; content.len()];
+            writer.read_exact_at(&mut back, 0).unwrap();
+            assert!(back == *content);
+            let private = Map::new(&writer, content.len(), PROT_READ, libc::MAP_PRIVATE).unwrap();
+            assert!(private[..] == *content && map[..] == *content);
+            // A gap, behind which bytes are judged at the close.
+            writer.write_all_at(&content[900..], 900).unwrap();
+            writer.read_exact_at(&mut back, 0).unwrap();
+            assert!(back == *content);
+            assert_eq!(errno(close(writer)), EBADMSG);
+        }
+        assert!(map[..] == *content);
     }
     untouched(&mount, &blocks);
 }
