@@ -58,14 +58,14 @@ fn operations() -> usize {
     std::env::var("IPFS_PERSIST_TEST_OPERATIONS").map_or(100_000, |text| text.parse().unwrap())
 }
 
-/// Those of them that several threads make beside each other.
+/// So many more are made by several threads beside each other.
 fn operations_of_threads() -> usize {
     operations() / 5
 }
 
 fn one_program_alone(backend: &'static str) {
     let seeds = seeds();
-    let each = (operations() - operations_of_threads()).div_ceil(seeds.len());
+    let each = operations().div_ceil(seeds.len());
     for seed in seeds {
         let begun = Instant::now();
         eprintln!("{backend}: {each} operations with IPFS_PERSIST_TEST_SEED={seed:#x}");
