@@ -3,6 +3,8 @@
 //! Invariant: bytes leave here for the store only as a verified [`Block`]; a writer that was
 //! refused a byte never gives one.
 
+mod read;
+
 use std::mem;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,7 +16,7 @@ use super::staging::Charge;
 use super::target::Target;
 use super::types::Done;
 use crate::block::{Block, Cid, Draft, Key};
-use crate::blockstore::{Blockstore, OpenBlock, window};
+use crate::blockstore::{Blockstore, OpenBlock};
 use crate::{Error, Result};
 
 /// A number that tells writers apart.
@@ -229,45 +231,6 @@ impl WriterState {
         Ok(())
     }
 
-    /// Calls `with` with at most `length` bytes at `offset`.
-    pub fn read<R>(
-        &mut self,
-        offset: u64,
-        length: usize,
-        store: &Blockstore,
-        with: impl FnOnce(&[u8]) -> R,
-    ) -> Result<R> {
-        match &self.stored {
-            Some(stored) => Ok(with(window(stored, offset, length))),
-            None => self.read_written(offset, length, store, with),
-        }
-    }
-
-    fn read_written<R>(
-        &mut self,
-        offset: u64,
-        length: usize,
-        store: &Blockstore,
-        with: impl FnOnce(&[u8]) -> R,
-    ) -> Result<R> {
-        let mut with = Some(with);
-        let mut answer = None;
-        let mut once = |bytes: &[u8]| answer = with.take().map(|with| with(bytes));
-        match &mut self.content {
-            Content::Empty => once(&[]),
-            Content::Draft(draft) => once(window(draft.bytes(), offset, length)),
-            Content::Frozen(block) => once(window(block.bytes(), offset, length)),
-            Content::Rewrite { expected, length: written, .. } => {
-                once(window(expected.get(..*written).unwrap_or_default(), offset, length));
-            }
-            Content::Stored { key, open, .. } => {
-                let block = opened(key, open, store)?;
-                store.read_with(&block, offset, length, once)?;
-            }
-        }
-        answer.ok_or_else(|| Error::Internal { what: "a read gave no answer".into() })
-    }
-
     /// From now on this writer stores nothing; every verdict repeats the error.
     pub fn refuse(&mut self, error: Error) -> Error {
         if !matches!(error, Error::StagingFull { .. }) {
@@ -328,7 +291,7 @@ impl WriterState {
     pub fn pin(&mut self, key: &Key, store: &Blockstore) -> Result<()> {
         match &mut self.content {
             Content::Stored { key: stored, open, .. } if stored == key => {
-                opened(key, open, store).map(|_| ())
+                read::opened(key, open, store).map(|_| ())
             }
             _ => Ok(()),
         }
@@ -383,20 +346,6 @@ impl WriterState {
             Content::Empty | Content::Stored { .. } | Content::Rewrite { .. } => 0,
         }
     }
-
-    fn all_bytes(&mut self, store: &Blockstore) -> Result<Bytes> {
-        let length = usize::try_from(self.len()).unwrap_or(usize::MAX);
-        self.read_written(0, length, store, Bytes::copy_from_slice)
-    }
-}
-
-fn opened(key: &Key, open: &mut Option<Arc<OpenBlock>>, store: &Blockstore) -> Result<Arc<OpenBlock>> {
-    if let Some(block) = open {
-        return Ok(Arc::clone(block));
-    }
-    let block = store.open_block(key)?.ok_or(Error::NotFound)?;
-    *open = Some(Arc::clone(&block));
-    Ok(block)
 }
 
 fn index(offset: u64) -> Result<usize> {
