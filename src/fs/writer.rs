@@ -167,6 +167,12 @@ impl WriterState {
             return Err(self.refuse(Error::TooBig { limit_bytes: room.block_bytes_max }));
         }
         let (start, end) = (index(offset)?, index(end)?);
+        if let Some(stored) = self.stored.as_ref().filter(|stored| end > stored.len()) {
+            // The kernel would take the end of what was written for the end of the block, for all readers.
+            let at_byte = offset.max(stored.len() as u64);
+            let cid = cid.map(ToString::to_string).unwrap_or_default();
+            return Err(self.refuse(Error::Differs { cid, at_byte }));
+        }
         if let Content::Rewrite { expected, length, .. } = &mut self.content
             && start <= *length
         {

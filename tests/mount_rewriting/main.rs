@@ -31,6 +31,7 @@ fn main() {
         the_same_bytes_succeed_in_any_order,
         a_stored_block_cannot_be_changed_otherwise,
         an_open_block_can_be_cut_and_written_again,
+        what_is_written_behind_the_end_does_not_lengthen_the_block,
         a_stored_block_cannot_be_mapped_for_writing,
         readers_see_right_bytes_while_it_is_written_again,
         a_stored_block_can_be_read_through_a_writer,
@@ -247,6 +248,30 @@ fn an_open_block_can_be_cut_and_written_again(backend: &'static str) {
         file.set_len(0).unwrap();
         assert_eq!(errno(file.write_at(b"wrong", 0)), EBADMSG);
         assert_eq!(errno(close(file)), EBADMSG);
+    }
+    untouched(&mount, &blocks);
+}
+
+/// Regression: a write behind the end of a stored block was taken, and the kernel showed the block to its
+/// readers with zeros as far as that.
+///
+/// > Different bytes are EBADMSG at the first write that differs, too few at close. The stored block does
+/// > not change, and readers keep reading it meanwhile, whatever way they opened it.
+fn what_is_written_behind_the_end_does_not_lengthen_the_block(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let (mount, blocks) = stored(&bench);
+    for (cid, content) in &blocks {
+        let writer = OpenOptions::new().write(true).open(mount.path(cid)).unwrap();
+        let reader = File::open(mount.path(cid)).unwrap();
+        let mut read = vec![0; 2 * content.len() + 100_000];
+        assert_eq!(reader.read_at(&mut read, 0).unwrap(), content.len());
+        for at in [content.len() as u64, content.len() as u64 + 50_000] {
+            assert_eq!(errno(writer.write_at(b"behind", at)), EBADMSG);
+            assert_eq!(reader.metadata().unwrap().len(), content.len() as u64);
+            assert_eq!(reader.read_at(&mut read, 10).unwrap(), content.len() - 10);
+            assert!(read[..content.len() - 10] == content[10..]);
+        }
+        assert_eq!(errno(close(writer)), EBADMSG);
     }
     untouched(&mount, &blocks);
 }

@@ -82,6 +82,11 @@ impl Truth {
             return Err(EFBIG);
         }
         let (at, end) = (at as usize, end as usize);
+        if state.whole.is_some_and(|whole| end > whole) {
+            // R6: bytes behind the block differ from it, also behind a gap.
+            state.refused = Some(EBADMSG);
+            return Err(EBADMSG);
+        }
         if let Some(expected) = &state.expected {
             if at > state.bytes.len() {
                 // R6: behind a gap, the verdict has to wait for the close.

@@ -78,6 +78,8 @@ struct Writer {
     made: Option<Key>,
     /// R6: the stored bytes, as long as every write has to equal them.
     expected: Option<Rc<[u8]>>,
+    /// The length of that block, for as long as it is open.
+    whole: Option<usize>,
 }
 
 /// What a descriptor is open on.
@@ -256,6 +258,10 @@ impl Truth {
     pub fn applies(&self, op: &Op) -> bool {
         match op {
             Op::Open { fd, .. } => !self.fds.contains_key(fd),
+            // R6: it begins to write a block anew, as O_TRUNC does, which is tried without.
+            Op::Ftruncate { fd, length: 0 } => self.fds.get(fd).is_some_and(|id| {
+                !matches!(self.descs[id].subject, Subject::Block { .. } | Subject::Rewrite { .. })
+            }),
             Op::Dup { from, to } => self.fds.contains_key(from) && !self.fds.contains_key(to),
             Op::Close(fd)
             | Op::Ftruncate { fd, .. }

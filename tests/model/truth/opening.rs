@@ -33,7 +33,12 @@ impl Truth {
                 let bytes = self.bytes_of(&key);
                 let written = if how.truncate { Vec::new() } else { bytes.to_vec() };
                 let writer = self.number();
-                let state = Writer { bytes: written, expected: Some(Rc::clone(&bytes)), ..Writer::default() };
+                let state = Writer {
+                    bytes: written,
+                    expected: Some(Rc::clone(&bytes)),
+                    whole: Some(bytes.len()),
+                    ..Writer::default()
+                };
                 self.writers.insert(writer, state);
                 let name = name.clone();
                 self.insert(fd, Subject::Rewrite { name, key, bytes }, Some(writer), how, false);
