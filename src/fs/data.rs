@@ -150,7 +150,7 @@ impl Shared {
         }
         match (self.getattr(ino, handle), handle) {
             // The block has been removed since open(2), which does not say with which handle it cuts.
-            (Err(Error::Stale), None) => {
+            (Err(Error::Stale), None) if change.size.is_some() => {
                 let open = self.handles.newest_writer(ino, Some(caller.pid));
                 self.attr_of_open(ino, open.as_deref())
             }
