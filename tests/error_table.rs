@@ -158,6 +158,7 @@ fn of_mounting() -> Vec<(&'static str, Error)> {
                 hint: text("as it failed"),
             },
         ),
+        ("AddressSpace", Error::AddressSpace { left_bytes: 40 << 20, needed_bytes: 51 << 20 }),
         ("NotMounted", Error::NotMounted { path: mount.clone() }),
         ("MountDead", Error::MountDead { path: mount.clone() }),
         ("StoreNotClosed", Error::StoreNotClosed { path: mount.clone(), store: PathBuf::from("/data") }),

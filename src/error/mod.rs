@@ -170,6 +170,9 @@ pub enum Error {
     /// The kernel or the mount helper refused the mount.
     #[error("mounting {} failed: {why}", path.display())]
     MountFailed { path: PathBuf, why: String, hint: String },
+    /// The process may not have the memory that a mount needs.
+    #[error("a mount needs {needed_bytes} bytes more of address space, and there are {left_bytes}")]
+    AddressSpace { left_bytes: u64, needed_bytes: u64 },
     /// Nothing of ours is mounted there.
     #[error("{} is not a mount of ipfs-persist-mount", path.display())]
     NotMounted { path: PathBuf },

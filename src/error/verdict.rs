@@ -55,6 +55,7 @@ const READ_ONLY_MEANWHILE: &str =
 const CHECK_DISK: &str = "check the disk (`dmesg` may say more); if it goes on, unmount and mount again";
 const FUSE_MODULE: &str =
     "load the kernel module (`modprobe fuse`); in a container, pass `--device /dev/fuse --cap-add SYS_ADMIN`";
+const MORE_MEMORY: &str = "allow it more (`ulimit -v` shows the limit, in KiB)";
 const FIND_MOUNTS: &str = "`findmnt -t fuse.ipfs-persist-mount` lists what is mounted";
 const MOUNT_AGAIN: &str = "unmount it (`ipfs-persist-mount unmount MOUNTPOINT`) and mount it again";
 const READ_LOG: &str = "the log of the mount says why; when that is mended (a full disk, for example), mount it again and see whether deletions of the last moments have to be repeated";
@@ -127,6 +128,7 @@ impl Error {
             Error::MountPoint { hint, .. } => row(EINVAL, Mount, hint),
             Error::FuseDevice { .. } => row(ENODEV, Mount, FUSE_MODULE),
             Error::MountFailed { hint, .. } => row(EIO, Mount, hint),
+            Error::AddressSpace { .. } => row(ENOMEM, Failure, MORE_MEMORY),
             Error::NotMounted { .. } => row(EINVAL, NotMounted, FIND_MOUNTS),
             Error::MountDead { .. } => row(ENOTCONN, NotMounted, MOUNT_AGAIN),
             Error::StoreNotClosed { .. } => row(EIO, Store, READ_LOG),
