@@ -78,6 +78,7 @@ fn in_a_mount() -> Vec<(&'static str, Error)> {
         ("AttributeMissing", Error::AttributeMissing),
         ("Exists", Error::Exists),
         ("Stale", Error::Stale),
+        ("Stopping", Error::Stopping),
         ("ReadOnly", Error::ReadOnly),
         ("NotPermitted", Error::NotPermitted { what: "no links can be made here" }),
         ("AccessDenied", Error::AccessDenied),

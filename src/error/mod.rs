@@ -98,6 +98,9 @@ pub enum Error {
     /// The object is gone; the kernel must look its name up again.
     #[error("the file has been replaced or removed")]
     Stale,
+    /// The daemon has been told to stop.
+    #[error("the mount is ending: what is open is served, and nothing is opened any more")]
+    Stopping,
     /// The mount is read-only.
     #[error("the mount is read-only")]
     ReadOnly,

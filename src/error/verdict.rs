@@ -37,6 +37,7 @@ const LIST: &str = "list the mount, or use `ipfs-persist-mount ls`, to see what 
 const LIST_ATTRIBUTES: &str = "`getfattr -m - FILE` lists those that the file has";
 const REMOVE_FIRST: &str = "remove the existing file first";
 const OPEN_AGAIN: &str = "open the file again";
+const MOUNT_LATER: &str = "mount it again";
 const MOUNT_WRITABLE: &str = "mount without --read-only to change blocks";
 const OWNER_ONLY: &str =
     "only the owner of the mount may change blocks; who else may read depends on --allow-other and --umask";
@@ -92,6 +93,7 @@ impl Error {
             Error::AttributeMissing => row(ENODATA, Failure, LIST_ATTRIBUTES),
             Error::Exists => row(EEXIST, Failure, REMOVE_FIRST),
             Error::Stale => row(ESTALE, Failure, OPEN_AGAIN),
+            Error::Stopping => row(ENOTCONN, Failure, MOUNT_LATER),
             Error::ReadOnly => row(EROFS, Failure, MOUNT_WRITABLE),
             Error::NotPermitted { .. } => row(EPERM, Failure, ""),
             Error::AccessDenied => row(EACCES, Failure, OWNER_ONLY),

@@ -158,6 +158,7 @@ impl Running {
                 Ok(Event::Signal(name, 1)) => {
                     info!(signal = name, "stopping");
                     sys::tell_service_manager(ServiceState::Stopping("serving files that are still open"));
+                    gate.open_nothing();
                     self.name_holders(gate);
                     self.mount.detach();
                     deadline = Some(Instant::now() + options.stop_timeout);
