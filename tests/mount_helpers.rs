@@ -24,6 +24,8 @@ finish() { exec 5<&-; umount -l "$PWD/mnt" 2>/dev/null || true; }
 trap finish EXIT
 mkdir sbin bin
 cp -a /sbin/mount.fuse* sbin/
+# libmount's notes are in /run/mount.
+mount -t tmpfs run /run
 mount --bind sbin "$(readlink -f /sbin)"
 mount --bind bin /usr/local/bin
 : > fstab
@@ -61,24 +63,138 @@ fn script(body: &str) {
 fn umount_waits_until_the_store_is_closed() {
     script(
         r#"
-        for round in $(seq 60); do
-            ipfs-persist-mount --background --lock-wait 0 --data-path data mnt
-            cp block mnt/$CID
-            umount mnt
+        ln -s mnt link
+        for round in $(seq 50); do
+            for place in mnt "$PWD/mnt" "$PWD/link" "file:$PWD/data"; do
+                ipfs-persist-mount --background --lock-wait 0 --data-path data mnt
+                if [ "$place" = mnt ]; then cp block mnt/$CID; else cmp block mnt/$CID; fi
+                umount "$place"
+            done
         done
+        # libmount's notes are as they were.
+        [ ! -s /run/mount/utab ]
         # Open files are named, and do not go.
         ipfs-persist-mount --background --lock-wait 0 --data-path data mnt
         exec 5< mnt/$CID
-        if umount mnt 2> said; then exit 1; fi
-        grep "is in use by bash" said
-        ! grep umount.fuse said
-        mounted
-        umount -l mnt 2> said
+        for place in mnt "$PWD/mnt"; do
+            if umount "$place" 2> said; then exit 1; fi
+            grep "is in use by bash" said
+            ! grep umount.fuse said
+            mounted
+        done
+        umount -l "$PWD/mnt" 2> said
         ! mounted
         cmp block <(cat <&5)
         exec 5<&-
         ipfs-persist-mount --background --data-path data mnt
         umount mnt
+        "#,
+    );
+}
+
+/// Regression: of a mount that libmount has no note of, `umount` with a whole path asked for the helper of
+/// `fuse`, found none, and did not wait.
+#[test]
+fn umount_is_told_of_its_helper_for_as_long_as_there_is_a_mount() {
+    script(
+        r#"
+        note="SRC=file:$PWD/data TARGET=$PWD/mnt ROOT=/ OPTS=uhelper=fuse.ipfs-persist-mount"
+        noted() { [ "$(cat /run/mount/utab)" = "$1" ]; }
+        pid() { sed -n 's/.*"pid": \([0-9]*\).*/\1/p' mnt/.ipfs-persist/status.json; }
+        mount() { ipfs-persist-mount --background --lock-wait 5 --data-path data "$@" mnt; }
+        mkdir -p /run/mount
+        echo "SRC=theirs TARGET=/theirs ROOT=/ OPTS=user=they" > /run/mount/utab
+        theirs=$(cat /run/mount/utab)
+        for end in umount "umount -l" "fusermount3 -u" "ipfs-persist-mount unmount" kill; do
+            mount
+            noted "$theirs
+$note"
+            [ "$(stat -c %a /run/mount/utab)" = 644 ]
+            pid=$(pid)
+            if [ "$end" = kill ]; then kill "$pid"; else $end "$PWD/mnt"; fi
+            while [ -e "/proc/$pid" ]; do :; done
+            noted "$theirs"
+        done
+        # What a crash has left goes with the dead mount.
+        for repair in mount umount unmount; do
+            mount
+            pid=$(pid)
+            kill -KILL "$pid"
+            while [ -e "/proc/$pid" ]; do :; done
+            case $repair in
+                mount)
+                    mount 2> said
+                    noted "$theirs
+$note"
+                    umount "$PWD/mnt" ;;
+                umount) umount "$PWD/mnt" ;;
+                unmount) ipfs-persist-mount unmount mnt ;;
+            esac
+            noted "$theirs"
+        done
+        # Without the helper nothing is noted, and without leave nothing is needed.
+        rm /sbin/umount.fuse.ipfs-persist-mount
+        mount
+        noted "$theirs"
+        ipfs-persist-mount unmount mnt
+        "$ROOT/scripts/install.sh" --program "$IPM" > installed
+        command mount -o bind,ro /run/mount /run/mount
+        mount 2> said
+        noted "$theirs"
+        umount "$PWD/mnt"
+        umount /run/mount
+        free
+        "#,
+    );
+}
+
+/// An ordinary user's mount, by hand and by a line of fstab with `user`.
+#[test]
+fn ordinary_users_mount_and_umount_with_the_helpers() {
+    if !need("setpriv") {
+        return;
+    }
+    script(
+        r#"
+        mknod fuse c 10 229
+        chmod 666 fuse
+        mount --bind fuse /dev/fuse
+        mkdir home home/mnt
+        cp block home/block
+        chown -R 65534:65534 home
+        chmod 711 .
+        user() { setpriv --reuid 65534 --regid 65534 --clear-groups -- env HOME="$PWD/home" \
+            bash -c "set -euo pipefail; cd \"\$HOME\"; $1"; }
+        trap 'umount -l "$PWD/home/mnt" 2> /dev/null || true; finish' EXIT
+        for place in mnt '$PWD/mnt'; do
+            user "
+                for round in \$(seq 10); do
+                    ipfs-persist-mount --background --lock-wait 0 --data-path data mnt
+                    cp -f block mnt/$CID
+                    umount $place
+                done
+                ipfs-persist-mount --background --lock-wait 0 --data-path data mnt
+                exec 5< mnt/$CID
+                ! umount $place 2> said
+                grep 'is in use by bash' said
+                exec 5<&-
+                umount $place"
+        done
+        # Root unmounts it too.
+        user "ipfs-persist-mount --background --lock-wait 0 --data-path data mnt"
+        umount home/mnt
+        user "ipfs-persist-mount --background --lock-wait 0 --data-path data mnt; umount mnt"
+        [ ! -s /run/mount/utab ]
+        echo "file:$PWD/home/data $PWD/home/mnt fuse.ipfs-persist-mount noauto,user 0 0" > fstab
+        for helper in ours libfuse; do
+            user "
+                mount \$PWD/mnt
+                grep \" \$PWD/mnt rw,nosuid,nodev,noexec\" /proc/self/mountinfo
+                cmp block mnt/$CID
+                umount \$PWD/mnt
+                ipfs-persist-mount --background --lock-wait 0 --data-path data mnt; umount mnt"
+            rm -f /sbin/mount.fuse.ipfs-persist-mount
+        done
         "#,
     );
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::fusermount;
+use super::{fusermount, own};
 use crate::blockstore::LOCK_NAME;
 use crate::sys::{self, Holder, MountEntry, Process, Standing};
 use crate::{Error, Result};
@@ -98,7 +98,9 @@ pub fn unmount_and_wait(path: &Path, options: &UnmountOptions) -> Result<()> {
     let daemon = match ask_daemon(&mount) {
         Err(error) if means_dead(&error) => {
             tracing::info!(path = %mount.mount_point.display(), "the daemon of this mount is dead");
-            return detach_mount(&mount, true);
+            detach_mount(&mount, true)?;
+            own::forget(&mount);
+            return Ok(());
         }
         Ok(daemon) => Some(daemon),
         Err(error) => {

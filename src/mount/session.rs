@@ -80,6 +80,7 @@ fn start(gate: &Arc<Gate>, options: &ServeOptions, passthrough: bool) -> Result<
     let device = attach(options)?;
     drop(claim);
     let mount = OwnMount::new(options)?;
+    mount.note();
     let started = start_session(gate, options, (passthrough, loops), device, sender);
     match started.and_then(|()| wait_for_loops(loops, &events, &again)) {
         Ok(()) => Ok(Running { events, mount, _signals: signals }),

@@ -19,6 +19,7 @@ mod scratch;
 mod service;
 mod signals;
 mod space;
+mod utab;
 
 pub use daemon::{Forked, Report, Starting, daemonize};
 pub use durable::{
@@ -43,3 +44,4 @@ pub use scratch::{ScratchDir, allocated_bytes, unnamed_file};
 pub use service::{ServiceState, tell_service_manager};
 pub use signals::{SignalListener, listen};
 pub use space::{Space, space_of, space_of_open};
+pub use utab::{forget_mount, note_mount};
