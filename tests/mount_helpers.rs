@@ -71,6 +71,16 @@ fn umount_waits_until_the_store_is_closed() {
                 umount "$place"
             done
         done
+        # And with a database, which has more to close.
+        for round in $(seq 25); do
+            ipfs-persist-mount --background --lock-wait 0 --backend redb --data-path redb mnt
+            cp block mnt/$CID
+            umount "$PWD/mnt"
+            ipfs-persist-mount --background --lock-wait 0 --data-path redb mnt
+            cmp block mnt/$CID
+            rm mnt/$CID
+            umount "$PWD/mnt"
+        done
         # libmount's notes are as they were.
         [ ! -s /run/mount/utab ]
         # Open files are named, and do not go.
@@ -222,6 +232,13 @@ fn mount_and_fstab_mount_it() {
             mount "$PWD/mnt"
             [[ $(flags) = rw,nosuid,nodev,noexec* ]]
             umount "$PWD/mnt"
+            # Everything that mount(8), systemd and mount.fuse3 have and add.
+            mount -t fuse.ipfs-persist-mount -o defaults,noauto,nofail,_netdev,x-systemd.automount,user,exec,nosuid \
+                -o nodev,relatime,sync,dirsync,rw,suid,dev,lazytime,strictatime,X-mount.mkdir,comment=x \
+                "file:$PWD/data" mnt 2> said
+            [[ $(flags) = rw,nosuid,nodev,* && $(flags) != *noexec* ]]
+            cmp block mnt/$CID
+            umount mnt
             echo "$line defaults,allow_other,uid=123,umask=027 0 0" > fstab
             mount -a
             mount -a

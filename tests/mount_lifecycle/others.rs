@@ -177,9 +177,46 @@ fn unmount_names_what_keeps_the_store_open_elsewhere() {
         .unwrap();
     other.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let name = format!("({})", other.id());
-    let output = run(program().arg("unmount").arg(&mnt));
+    let output = run(program().args(["unmount", "--timeout", "0.5"]).arg(&mnt));
     exits(&output, 8, &["is in use by ", &name, " in another mount namespace"]);
     drop(other.stdin.take());
     other.wait().unwrap();
     assert_eq!(mounted.wait().code(), Some(0));
+}
+
+/// > The next start detaches the dead mount.
+///
+/// Also several on top of each other, and where they are reached by a link.
+#[test]
+fn dead_mounts_on_top_of_each_other_are_repaired_through_a_link() {
+    if !fuse_available() || !is_root() {
+        return;
+    }
+    let bench = Bench::new("file");
+    let link = bench.path().join("link");
+    symlink(bench.mnt(), &link).unwrap();
+    bench.mount().crash();
+    let options = ipfs_persist_mount::mount::ServeOptions {
+        mount_point: bench.mnt().canonicalize().unwrap(),
+        source: "file:/elsewhere".to_owned(),
+        read_only: false,
+        allow_other: false,
+        allow_non_empty: true,
+        flags: Vec::new(),
+        stop_timeout: Duration::from_secs(1),
+    };
+    // Nobody serves these.
+    for _ in 0..2 {
+        drop(ipfs_persist_mount::mount::attach(&options).unwrap());
+    }
+    let mut command = bench.command(&["--background"]);
+    let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    command = program();
+    command.args(&arguments[..arguments.len() - 1]).arg(&link);
+    let output = run(&mut command);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(said(&output).matches("whose daemon is dead").count(), 3, "{}", said(&output));
+    write_new(&link.join(cid_of(b"here")), b"here").unwrap();
+    unmount(&link);
+    assert!(!is_mounted(&bench.mnt()));
 }

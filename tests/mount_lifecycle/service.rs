@@ -133,9 +133,10 @@ fn scripts_mount_and_unmount_all_the_time() {
         // The kernel's own way back says nothing of the store: then a start waits for it.
         let script = format!(
             "set -e
-            for round in $(seq 20); do
-                '{program}' --background --backend {backend} --data-path data mnt 2>> said
-                cp block mnt/{cid}; rm mnt/{cid}; fusermount3 -u mnt
+            mount() {{ '{program}' --background --backend {backend} --data-path data mnt 2>> said; }}
+            for round in $(seq {rounds}); do
+                mount; cp block mnt/{cid}; fusermount3 -u mnt
+                mount; cmp block mnt/{cid}; rm mnt/{cid}; fusermount3 -u mnt
             done",
             cid = cid_of(&content)
         );
