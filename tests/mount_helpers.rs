@@ -110,6 +110,7 @@ fn umount_is_told_of_its_helper_for_as_long_as_there_is_a_mount() {
         r#"
         note="SRC=file:$PWD/data TARGET=$PWD/mnt ROOT=/ OPTS=uhelper=fuse.ipfs-persist-mount"
         noted() { [ "$(cat /run/mount/utab)" = "$1" ]; }
+        gone() { set +x; while [ -e "/proc/$1" ]; do :; done; set -x; }
         pid() { sed -n 's/.*"pid": \([0-9]*\).*/\1/p' mnt/.ipfs-persist/status.json; }
         mount() { ipfs-persist-mount --background --lock-wait 5 --data-path data "$@" mnt; }
         mkdir -p /run/mount
@@ -122,7 +123,7 @@ $note"
             [ "$(stat -c %a /run/mount/utab)" = 644 ]
             pid=$(pid)
             if [ "$end" = kill ]; then kill "$pid"; else $end "$PWD/mnt"; fi
-            while [ -e "/proc/$pid" ]; do :; done
+            gone "$pid"
             noted "$theirs"
         done
         # What a crash has left goes with the dead mount.
@@ -130,7 +131,7 @@ $note"
             mount
             pid=$(pid)
             kill -KILL "$pid"
-            while [ -e "/proc/$pid" ]; do :; done
+            gone "$pid"
             case $repair in
                 mount)
                     mount 2> said
@@ -151,7 +152,7 @@ $note"
         command mount -o bind,ro /run/mount /run/mount
         mount 2> said
         noted "$theirs"
-        umount "$PWD/mnt"
+        ipfs-persist-mount unmount mnt
         umount /run/mount
         free
         "#,
@@ -290,6 +291,59 @@ fn what_was_installed_is_removed() {
         "$ROOT/scripts/install.sh" --uninstall
         [ "$(cat /sbin/mount.fuse.ipfs-persist-mount)" = other ]
         [ -z "$(ls /usr/local/bin)" ] && [ ! -e /sbin/umount.fuse.ipfs-persist-mount ]
+        "#,
+    );
+}
+
+/// Everything below a directory, as packagers want it: what the system is like decides where helpers are.
+#[test]
+fn a_package_has_what_the_system_needs_and_is_emptied_again() {
+    script(
+        r#"
+        files() { (cd dest && find . ! -type d | sort); }
+        install=("$ROOT/scripts/install.sh" --destdir "$PWD/dest")
+        for prefix in /usr /opt/ipm; do
+            "${install[@]}" --prefix $prefix --program "$IPM" > said
+            sbin=$(readlink -f /sbin)
+            [ "$(files)" = "$(printf '%s\n' ".$prefix/bin/ipfs-persist-mount" ".$sbin/mount.fuse.ipfs-persist-mount" \
+                ".$sbin/umount.fuse.ipfs-persist-mount" ".$prefix/lib/systemd/system/ipfs-persist-mount@.service" | sort)" ]
+            for helper in dest$sbin/*; do [ "$(readlink $helper)" = $prefix/bin/ipfs-persist-mount ]; done
+            cmp "$IPM" dest$prefix/bin/ipfs-persist-mount
+            "${install[@]}" --prefix $prefix --uninstall > said
+            [ -z "$(files)" ]
+            rm -r dest
+        done
+        # A system in which /sbin is a directory.
+        mkdir -p dest/sbin
+        "${install[@]}" --program "$IPM" > said
+        [ -L dest/sbin/umount.fuse.ipfs-persist-mount ]
+        "${install[@]}" --uninstall > said
+        [ -z "$(files)" ]
+        "#,
+    );
+}
+
+/// An ordinary user gets the program, and nothing is asked for that is not theirs.
+#[test]
+fn an_ordinary_user_installs_the_program() {
+    if !need("setpriv") {
+        return;
+    }
+    script(
+        r#"
+        mkdir home
+        cp "$IPM" home/program
+        cp -r "$ROOT/scripts" "$ROOT/systemd" home/
+        chown -R 65534:65534 home
+        chmod 711 .
+        as_user() { setpriv --reuid 65534 --regid 65534 --clear-groups -- env HOME="$PWD/home" "$@"; }
+        as_user home/scripts/install.sh --program home/program > said
+        [ "$(as_user home/.local/bin/ipfs-persist-mount --version)" = "$("$IPM" --version)" ]
+        [ "$(find home/.local ! -type d)" = home/.local/bin/ipfs-persist-mount ]
+        as_user home/scripts/install.sh --program home/program --prefix "$PWD/home/elsewhere" > said
+        [ "$(find home/elsewhere ! -type d)" = home/elsewhere/bin/ipfs-persist-mount ]
+        as_user home/scripts/install.sh --uninstall > said
+        [ -z "$(find home/.local ! -type d)" ]
         "#,
     );
 }

@@ -42,6 +42,6 @@ pub use process::{
 pub use record_lock::{RecordHolder, RecordLock};
 pub use scratch::{ScratchDir, allocated_bytes, unnamed_file};
 pub use service::{ServiceState, tell_service_manager};
-pub use signals::{SignalListener, listen};
+pub use signals::{SignalListener, expect_signals, listen};
 pub use space::{Space, space_of, space_of_open};
 pub use utab::{forget_mount, note_mount};

@@ -213,3 +213,42 @@ fn a_signal_in_the_course_of_an_unmount_changes_nothing() {
         bench.mount_with(&["--lock-wait", "0"]).unmount();
     }
 }
+
+/// Regression: a signal that came in the moment in which its handler was made was lost, and a service that was
+/// stopped right after its start went on until it was killed.
+#[test]
+fn a_signal_in_the_moment_in_which_it_is_first_heeded_is_not_lost() {
+    if !fuse_available() || !common::need("strace") {
+        return;
+    }
+    let bench = Bench::new("file");
+    bench.mount().unmount();
+    let mut ends = std::collections::BTreeMap::new();
+    for signal in ["SIGTERM", "SIGHUP"] {
+        // The signal comes with the n-th call that makes a handler; in the end there are fewer calls.
+        for call in 1..24 {
+            let mount = bench.command(&["--lock-wait", "0"]);
+            let mut traced = Command::new("strace");
+            traced.args(["-f", "-o", "/dev/null", "-e", "trace=rt_sigaction"]);
+            traced.arg("-e").arg(format!("inject=rt_sigaction:signal={signal}:when={call}"));
+            traced.arg(mount.get_program()).args(mount.get_args()).stdin(Stdio::null()).stderr(Stdio::null());
+            let mut child = traced.spawn().unwrap();
+            let mut stopped = false;
+            eventually("it ends, or is mounted", || {
+                stopped = child.try_wait().unwrap().is_some();
+                stopped || bench.mnt().join(".ipfs-persist/status.json").exists()
+            });
+            let usable = !stopped;
+            if usable {
+                let _ = run(program().args(["unmount", "--timeout", "20"]).arg(bench.mnt()));
+                wait_for(&mut child);
+            }
+            assert!(!is_mounted(&bench.mnt()), "{signal} {call}");
+            ends.entry(signal).or_insert_with(Vec::new).push(usable);
+        }
+        // Once it has not been stopped there was no such call, nor is there a later one.
+        let ends = &ends[signal];
+        let stopped = ends.iter().take_while(|usable| !**usable).count();
+        assert!(stopped > 6 && ends[stopped..].iter().all(|usable| *usable), "{signal}: {ends:?}");
+    }
+}

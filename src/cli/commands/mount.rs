@@ -129,6 +129,7 @@ fn pass_on(report: &Report) -> ExitCode {
 
 /// Opens the store, mounts it, and serves it until it is unmounted and closed.
 fn open_and_serve(mut config: MountConfig, announcer: &mut Announcer) -> Result<()> {
+    sys::expect_signals()?;
     sys::save_address_space();
     mount::check_memory()?;
     if let Err(error) = sys::raise_nofile_limit() {
