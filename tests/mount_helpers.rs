@@ -58,7 +58,7 @@ fn script(body: &str) {
     assert!(output.status.success(), "{trace}\n{}", text(&output));
 }
 
-/// > With the helper installed (`scripts/install.sh`), `umount` does the same.
+/// > With the helper installed (`scripts/install.sh`), `umount` does the same for a mount of one's own.
 #[test]
 fn umount_waits_until_the_store_is_closed() {
     script(
@@ -159,6 +159,8 @@ $note"
     );
 }
 
+/// > With the helper installed (`scripts/install.sh`), `umount` does the same for a mount of one's own.
+///
 /// An ordinary user's mount, by hand and by a line of fstab with `user`.
 #[test]
 fn ordinary_users_mount_and_umount_with_the_helpers() {

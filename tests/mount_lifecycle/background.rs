@@ -124,6 +124,8 @@ fn a_full_pipe_delays_the_error_and_nothing_else() {
     assert!(String::from_utf8_lossy(&said).contains("there is no store at"));
 }
 
+/// > The daemon keeps nothing open that the command was given.
+///
 /// Regression: a script that mounted with a lock in its hands could never lock again, and who read the
 /// other end of a pipe never met its end.
 #[test]
@@ -178,7 +180,7 @@ fn a_mount_from_setsid_or_nohup_stays() {
     }
 }
 
-/// > A background start whose command is killed ends too.
+/// > If that command is killed before, the start ends too.
 #[test]
 fn a_start_whose_command_is_killed_leaves_nothing() {
     if !fuse_available() {
@@ -232,6 +234,8 @@ fn a_start_whose_command_is_killed_leaves_nothing() {
     bench.mount_with(&["--lock-wait", "0"]).unmount();
 }
 
+/// > Where it may not have the memory that a mount needs (`ulimit -v`), the start fails.
+///
 /// Regression: the command said that all was well, and the daemon aborted at the first request, because
 /// the buffers of its loops could not be had.
 #[test]

@@ -44,6 +44,8 @@ fn waiting_unmount(mnt: &Path, trace: &Path) -> Waiting {
     child
 }
 
+/// > Only a mount of its own is ever detached by this program.
+///
 /// Regression: the kernel gives the number of a device out again at once. A daemon that was unmounted took
 /// down the mount that had its number by then, wherever it was.
 #[test]
@@ -80,6 +82,8 @@ fn a_mount_that_has_our_number_by_now_is_left_alone() {
     }
 }
 
+/// > What others mount in its place, or on top of it, stays.
+///
 /// Regression: `unmount` with --timeout unmounted whatever was on the directory when it tried again.
 #[test]
 fn unmount_that_waits_leaves_what_others_mount_meanwhile() {
@@ -148,9 +152,8 @@ fn a_dead_mount_below_somebody_elses_is_left_until_that_is_gone() {
     assert!(!is_mounted(&mnt));
 }
 
-/// > When `ipfs-persist-mount unmount` returns, the store can be opened again at once.
-///
-/// Where that cannot be, it is said why.
+/// > Where the mount is also bound to another place, or is there in another mount namespace,
+/// > `ipfs-persist-mount unmount` says so.
 #[test]
 fn unmount_names_what_keeps_the_store_open_elsewhere() {
     if !fuse_available() || !is_root() || !common::need("unshare") {

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// > SIGTERM, SIGINT and SIGHUP detach at once, so that nothing new can be opened.
+///
+/// > It also names the processes that have files open.
 #[test]
 fn after_sigterm_open_files_are_served_and_new_ones_are_not() {
     if !fuse_available() {
@@ -47,6 +50,8 @@ fn after_sigterm_open_files_are_served_and_new_ones_are_not() {
     }
 }
 
+/// > Open files are served for up to `--stop-timeout`; a second signal ends that. The exit code is 0. Bytes
+/// > that were not closed are lost, and the log says so.
 #[test]
 fn after_the_stop_timeout_the_store_is_closed_and_what_was_not_closed_is_lost_and_said() {
     if !fuse_available() {
@@ -80,7 +85,7 @@ fn wait_with_log(mounted: Mounted) -> String {
     fs::read_to_string(log).unwrap()
 }
 
-/// > a second signal ends that.
+/// > Open files are served for up to `--stop-timeout`; a second signal ends that. The exit code is 0.
 #[test]
 fn a_second_signal_ends_the_wait_for_open_files() {
     if !fuse_available() {
@@ -107,7 +112,7 @@ fn a_second_signal_ends_the_wait_for_open_files() {
     mounted.unmount();
 }
 
-/// > nothing new can be opened
+/// > Programs that stand in the mount get ENOTCONN when they open something.
 ///
 /// Regression: a detached mount is still there for who stands in it, and such a program could go on
 /// writing new files until the time was over.
