@@ -78,8 +78,13 @@ done
 
 name=ipfs-persist-mount
 bin=$prefix/bin
-# mount(8) and umount(8) look for helpers in /sbin, which may be a link to /usr/sbin.
-helpers=("/sbin/mount.fuse.$name" "/sbin/umount.fuse.$name")
+# mount(8) and umount(8) look for helpers in /sbin. Where that is a link, a package must not bring a
+# directory in its place.
+sbin=/sbin
+if [ -n "$destdir" ] && [ ! -e "$destdir/sbin" ]; then
+    sbin=$(readlink -f /sbin)
+fi
+helpers=("$sbin/mount.fuse.$name" "$sbin/umount.fuse.$name")
 unit=$prefix/lib/systemd/system/$name@.service
 
 # told FILE: says that something was installed.
@@ -118,7 +123,7 @@ check_helpers() {
 
 install_helpers() {
     local helper
-    mkdir -p "$destdir/sbin"
+    mkdir -p "$destdir$sbin"
     for helper in "${helpers[@]}"; do
         ln -sfn "$bin/$name" "$destdir$helper"
         told "$helper"

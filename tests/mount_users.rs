@@ -335,3 +335,35 @@ fn modes_and_owners_are_shown_and_not_enforced() {
         "#,
     );
 }
+
+/// > The next start detaches the dead mount.
+///
+/// > Mounts are always nosuid and nodev.
+#[test]
+fn an_ordinary_users_mounts_are_repaired_and_never_suid() {
+    script(
+        r#"
+        owner 'mkdir mnt; ln -s mnt link
+            pid() { sed -n "s/.*\"pid\": \([0-9]*\).*/\1/p" mnt/.ipfs-persist/status.json; }
+            flags() { awk -v mnt="$PWD/mnt" "\$5 == mnt { print \$6 }" /proc/self/mountinfo; }
+            for place in mnt "$PWD/mnt" link link/.; do
+                $IPM --background --lock-wait 5 -o suid,dev,exec --data-path data $place 2> said
+                grep "option=\"suid\"" said
+                grep "option=\"dev\"" said
+                [[ $(flags) = rw,nosuid,nodev* ]]
+                cp -f ../block mnt/$CID
+                pid=$(pid)
+                kill -KILL $pid
+                while [ -e /proc/$pid ]; do :; done
+                ! ls mnt 2> said
+                grep "endpoint is not connected" said
+                $IPM --background --lock-wait 5 --data-path data $place 2> said
+                grep "whose daemon is dead" said
+                cmp ../block mnt/$CID
+                [ "$(flags | wc -l)" = 1 ]
+                $IPM unmount $place
+                [ -z "$(flags)" ]
+            done'
+        "#,
+    );
+}

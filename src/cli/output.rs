@@ -27,6 +27,11 @@ fn text_of(message: &str, error: &Error) -> String {
     text
 }
 
+/// What [`error_text`] has made, without the name of the program.
+pub(super) fn without_program(text: &str) -> &str {
+    text.strip_prefix(PROGRAM).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(text)
+}
+
 /// The exit code of an error.
 pub(super) fn exit_code(error: &Error) -> u8 {
     error.verdict().exit as u8

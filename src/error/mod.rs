@@ -98,6 +98,9 @@ pub enum Error {
     /// The object is gone; the kernel must look its name up again.
     #[error("the file has been replaced or removed")]
     Stale,
+    /// The daemon has been told to stop.
+    #[error("the mount is ending: what is open is served, and nothing is opened any more")]
+    Stopping,
     /// The mount is read-only.
     #[error("the mount is read-only")]
     ReadOnly,
@@ -170,6 +173,9 @@ pub enum Error {
     /// The kernel or the mount helper refused the mount.
     #[error("mounting {} failed: {why}", path.display())]
     MountFailed { path: PathBuf, why: String, hint: String },
+    /// The process may not have the memory that a mount needs.
+    #[error("a mount needs {needed_bytes} bytes more of address space, and there are {left_bytes}")]
+    AddressSpace { left_bytes: u64, needed_bytes: u64 },
     /// Nothing of ours is mounted there.
     #[error("{} is not a mount of ipfs-persist-mount", path.display())]
     NotMounted { path: PathBuf },

@@ -37,6 +37,7 @@ const LIST: &str = "list the mount, or use `ipfs-persist-mount ls`, to see what 
 const LIST_ATTRIBUTES: &str = "`getfattr -m - FILE` lists those that the file has";
 const REMOVE_FIRST: &str = "remove the existing file first";
 const OPEN_AGAIN: &str = "open the file again";
+const MOUNT_LATER: &str = "mount it again";
 const MOUNT_WRITABLE: &str = "mount without --read-only to change blocks";
 const OWNER_ONLY: &str =
     "only the owner of the mount may change blocks; who else may read depends on --allow-other and --umask";
@@ -55,6 +56,7 @@ const READ_ONLY_MEANWHILE: &str =
 const CHECK_DISK: &str = "check the disk (`dmesg` may say more); if it goes on, unmount and mount again";
 const FUSE_MODULE: &str =
     "load the kernel module (`modprobe fuse`); in a container, pass `--device /dev/fuse --cap-add SYS_ADMIN`";
+const MORE_MEMORY: &str = "allow it more (`ulimit -v` shows the limit, in KiB)";
 const FIND_MOUNTS: &str = "`findmnt -t fuse.ipfs-persist-mount` lists what is mounted";
 const MOUNT_AGAIN: &str = "unmount it (`ipfs-persist-mount unmount MOUNTPOINT`) and mount it again";
 const READ_LOG: &str = "the log of the mount says why; when that is mended (a full disk, for example), mount it again and see whether deletions of the last moments have to be repeated";
@@ -91,6 +93,7 @@ impl Error {
             Error::AttributeMissing => row(ENODATA, Failure, LIST_ATTRIBUTES),
             Error::Exists => row(EEXIST, Failure, REMOVE_FIRST),
             Error::Stale => row(ESTALE, Failure, OPEN_AGAIN),
+            Error::Stopping => row(ENOTCONN, Failure, MOUNT_LATER),
             Error::ReadOnly => row(EROFS, Failure, MOUNT_WRITABLE),
             Error::NotPermitted { .. } => row(EPERM, Failure, ""),
             Error::AccessDenied => row(EACCES, Failure, OWNER_ONLY),
@@ -127,6 +130,7 @@ impl Error {
             Error::MountPoint { hint, .. } => row(EINVAL, Mount, hint),
             Error::FuseDevice { .. } => row(ENODEV, Mount, FUSE_MODULE),
             Error::MountFailed { hint, .. } => row(EIO, Mount, hint),
+            Error::AddressSpace { .. } => row(ENOMEM, Failure, MORE_MEMORY),
             Error::NotMounted { .. } => row(EINVAL, NotMounted, FIND_MOUNTS),
             Error::MountDead { .. } => row(ENOTCONN, NotMounted, MOUNT_AGAIN),
             Error::StoreNotClosed { .. } => row(EIO, Store, READ_LOG),

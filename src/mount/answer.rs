@@ -71,7 +71,7 @@ impl Adapter {
         call: impl FnOnce(&Filesystem) -> Result<T>,
         answer: impl FnOnce(R, T),
     ) {
-        self.gate.pass(asked.op, |fs| match call(fs) {
+        self.gate.pass(asked.op, |fs| match self.gate.admit(asked.op).and_then(|()| call(fs)) {
             Ok(value) => answer(reply, value),
             Err(error) => reply.refuse(self.gate.refuse(&asked, fs, &error)),
         });

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::fusermount;
+use super::{fusermount, own};
 use crate::blockstore::LOCK_NAME;
 use crate::sys::{self, Holder, MountEntry, Process, Standing};
 use crate::{Error, Result};
@@ -55,9 +55,6 @@ impl Default for UnmountOptions {
     }
 }
 
-/// How long most daemons take to end; after it, it is looked for what keeps this one.
-const SOON: Duration = Duration::from_secs(2);
-
 /// The process behind a mount, as one that cannot be mistaken for another.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Daemon {
@@ -98,7 +95,9 @@ pub fn unmount_and_wait(path: &Path, options: &UnmountOptions) -> Result<()> {
     let daemon = match ask_daemon(&mount) {
         Err(error) if means_dead(&error) => {
             tracing::info!(path = %mount.mount_point.display(), "the daemon of this mount is dead");
-            return detach_mount(&mount, true);
+            detach_mount(&mount, true)?;
+            own::forget(&mount);
+            return Ok(());
         }
         Ok(daemon) => Some(daemon),
         Err(error) => {
@@ -240,30 +239,28 @@ fn find_daemon(mount: &MountEntry) -> Option<Daemon> {
 
 /// Waits until the daemon of a mount that is detached has ended.
 fn wait_for_daemon(mount: &MountEntry, daemon: &Daemon, lazy: bool, exit_wait: Duration) -> Result<()> {
-    let ended = |wait| sys::wait_for_exit(daemon.pid, daemon.start_time, wait);
-    let soon = exit_wait.min(SOON);
-    if ended(soon)? {
-        return daemon.check_end(mount);
-    }
-    let elsewhere = who_keeps_it(mount)?;
-    if elsewhere.is_none() && ended(exit_wait.saturating_sub(soon))? {
+    let path = &mount.mount_point;
+    let other = sys::mounts_like(mount)?.into_iter().next();
+    // With another mount it does not end before that one is unmounted too.
+    if other.is_none() && sys::wait_for_exit(daemon.pid, daemon.start_time, exit_wait)? {
         return daemon.check_end(mount);
     }
     if lazy {
-        tracing::warn!(path = %mount.mount_point.display(), pid = daemon.pid, "detached; the daemon holds the store until the files that are open have been closed");
+        tracing::warn!(path = %path.display(), pid = daemon.pid, "detached; the daemon holds the store until the files that are open have been closed");
         return Ok(());
     }
-    let closing = || format!("its daemon, process {}, which is still closing the store", daemon.pid);
-    Err(busy_with(mount, elsewhere.unwrap_or_else(closing)))
-}
-
-/// Why the file system goes on although it has been unmounted here.
-fn who_keeps_it(mount: &MountEntry) -> Result<Option<String>> {
-    if let Some(other) = sys::mounts_like(mount)?.first() {
-        return Ok(Some(format!("its other mount at {}", other.mount_point.display())));
+    if let Some(other) = other {
+        return Err(busy_with(mount, format!("its other mount at {}", other.mount_point.display())));
     }
     let elsewhere = names_of(&sys::holders_elsewhere(mount));
-    Ok((!elsewhere.is_empty()).then(|| format!("{elsewhere} in another mount namespace")))
+    Err(busy_with(
+        mount,
+        if elsewhere.is_empty() {
+            format!("its daemon, process {}, which is still closing the store", daemon.pid)
+        } else {
+            format!("{elsewhere} in another mount namespace")
+        },
+    ))
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The way from a kernel request to the file system, and its closing.
 //!
 //! Invariant: while a request runs the file system is there; once [`Gate::shut`] has returned it,
-//! no request runs and none will. A panic in a request ends that request alone.
+//! no request runs and none will. A panic in a request ends that request alone. Once a signal has come
+//! nothing is opened any more, wherever it is asked for from.
 
 use std::ffi::{OsStr, OsString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -26,6 +27,7 @@ pub struct Gate {
     metrics: Arc<Metrics>,
     refusals: Arc<Refusals>,
     parked: AtomicUsize,
+    opens_nothing: AtomicBool,
 }
 
 /// What a request is about, for the record of refusals.
@@ -66,6 +68,7 @@ impl Gate {
             refusals: Arc::clone(filesystem.refusals()),
             filesystem: RwLock::new(Some(filesystem)),
             parked: AtomicUsize::new(0),
+            opens_nothing: AtomicBool::new(false),
         })
     }
 
@@ -81,6 +84,18 @@ impl Gate {
             self.metrics.add(Count::Panics, 1);
             error!(operation = ?op, "a request panicked; it was answered EIO, the mount goes on");
         }
+    }
+
+    /// From here on serves what is open and opens nothing. A detached mount can still be reached by who
+    /// stands in it.
+    pub fn open_nothing(&self) {
+        self.opens_nothing.store(true, Ordering::Release);
+    }
+
+    /// Refuses what would open something after [`Gate::open_nothing`].
+    pub fn admit(&self, op: Op) -> Result<()> {
+        let opens = matches!(op, Op::Open | Op::Create | Op::Opendir);
+        if opens && self.opens_nothing.load(Ordering::Acquire) { Err(Error::Stopping) } else { Ok(()) }
     }
 
     /// Runs a write that waits for memory on a thread of its own; gives `refused` back if too many

@@ -7,6 +7,7 @@ mod backing;
 mod detach;
 mod fusermount;
 mod gate;
+mod loops;
 mod notifier;
 mod options;
 mod own;
@@ -16,5 +17,6 @@ mod translate;
 
 pub use attach::attach;
 pub use detach::{UnmountOptions, detach, unmount_and_wait};
+pub use loops::check_memory;
 pub use options::{MountFlag, ServeOptions};
 pub use session::serve;

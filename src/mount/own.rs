@@ -5,12 +5,17 @@
 //! them: a store is held by one daemon at a time, which makes the source a part of the identity, and once the
 //! session has ended only what is dead can be ours.
 
+use std::path::Path;
+
 use tracing::warn;
 
 use super::detach::{detach_mount, is_dead};
 use super::options::ServeOptions;
 use crate::Result;
-use crate::sys::{self, MountEntry, Process, Standing};
+use crate::sys::{self, FS_TYPE, MountEntry, Process, Standing};
+
+/// Where umount(8) looks for the helper of our type, which waits until the store is closed.
+const UMOUNT_HELPER: &str = "/sbin/umount.fuse.ipfs-persist-mount";
 
 /// See the module.
 #[derive(Debug)]
@@ -25,6 +30,18 @@ impl OwnMount {
             warn!("something else was mounted on top at once: this mount has to be detached by hand");
         }
         Ok(Self(ours))
+    }
+
+    /// Lets umount(8) find its helper, if that is installed. Only root can, and only a mount of root needs
+    /// it: what an ordinary user unmounts is looked up in the mount table.
+    pub fn note(&self) {
+        let Some(own) = &self.0 else { return };
+        if sys::effective_ids().0 == 0
+            && Path::new(UMOUNT_HELPER).exists()
+            && let Err(error) = sys::note_mount(own, FS_TYPE)
+        {
+            warn!(%error, "umount will not wait until the store is closed");
+        }
     }
 
     /// Who uses it.
@@ -58,5 +75,15 @@ impl OwnMount {
                 warn!(%error, "could not detach the mount");
             }
         }
+        forget(own);
+    }
+}
+
+/// Takes back what [`OwnMount::note`] has noted, or would have.
+pub fn forget(mount: &MountEntry) {
+    if sys::effective_ids().0 == 0
+        && let Err(error) = sys::forget_mount(mount, FS_TYPE)
+    {
+        warn!(%error, "could not take the mount out of the table of umount");
     }
 }

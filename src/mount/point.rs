@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::detach;
+use super::{detach, own};
 use crate::sys::{self, MountEntry};
 use crate::{Error, Result};
 
@@ -90,6 +90,7 @@ fn clear_dead_mounts(path: &Path, allow_non_empty: bool) -> Result<()> {
         match (detach::is_dead(path), mount.is_ours()) {
             (true, true) => {
                 detach::detach_mount(&mount, true)?;
+                own::forget(&mount);
                 tracing::warn!(path = %path.display(), source = %mount.source.display(), "detached a mount of ours whose daemon is dead");
             }
             (true, false) => {

@@ -13,6 +13,7 @@ use super::adapter::Adapter;
 use super::attach::attach;
 use super::backing::Backings;
 use super::gate::Gate;
+use super::loops;
 use super::notifier::Notifier;
 use super::options::ServeOptions;
 use super::own::OwnMount;
@@ -21,11 +22,8 @@ use crate::fs::Filesystem;
 use crate::sys::{self, ServiceState};
 use crate::{Error, Result};
 
-/// Event loops: one serves one client best, more help as many clients; beyond the processors
-/// they bring nothing, but one may be busy with a slow disk.
-const LOOPS_MIN: usize = 2;
-/// See [`LOOPS_MIN`]; each loop has a buffer of 16 MiB of address space.
-const LOOPS_MAX: usize = 4;
+/// How often it is looked whether the loops have begun, which takes a millisecond.
+const BEGIN_POLL_INTERVAL: Duration = Duration::from_micros(200);
 
 enum Event {
     /// The kernel has ended the session: it was unmounted.
@@ -35,16 +33,23 @@ enum Event {
 }
 
 /// Mounts, calls `ready` once the mount can be used, serves it until it is unmounted or the process
-/// is told to stop, and closes the store.
+/// is told to stop, and closes the store. If `ready` fails, nobody knows of the mount, and it ends.
 ///
 /// # Errors
-/// What mounting says; the store is closed then too. Afterwards, what closing says.
-pub fn serve(filesystem: Filesystem, options: &ServeOptions, ready: impl FnOnce()) -> Result<()> {
+/// What mounting and `ready` say; the store is closed then too. Afterwards, what closing says.
+pub fn serve(
+    filesystem: Filesystem,
+    options: &ServeOptions,
+    ready: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let passthrough = filesystem.store_info().backend.file_per_block && sys::effective_ids().0 == 0;
     let gate = Gate::new(filesystem);
-    let served = start(&gate, options, passthrough).and_then(|running| {
-        ready();
-        running.wait(&gate, options)
+    let served = start(&gate, options, passthrough).and_then(|running| match ready() {
+        Ok(()) => running.wait(&gate, options),
+        Err(error) => {
+            running.mount.detach();
+            Err(error)
+        }
     });
     let staged_bytes = gate.staged_bytes();
     if staged_bytes > 0 {
@@ -65,16 +70,19 @@ struct Running {
 /// process and leave a dead mount.
 fn start(gate: &Arc<Gate>, options: &ServeOptions, passthrough: bool) -> Result<Running> {
     let (sender, events) = mpsc::channel();
-    let on_signal = sender.clone();
+    let (on_signal, again) = (sender.clone(), sender.clone());
     let signals = sys::listen(move |name, count| {
         // Nobody listens any more once the mount is going down.
         let _ = on_signal.send(Event::Signal(name, count));
     })?;
+    let loops = loops::count()?;
     let claim = point::claim(&options.mount_point, options.allow_non_empty)?;
     let device = attach(options)?;
     drop(claim);
     let mount = OwnMount::new(options)?;
-    match start_session(gate, options, passthrough, device, sender) {
+    mount.note();
+    let started = start_session(gate, options, (passthrough, loops), device, sender);
+    match started.and_then(|()| wait_for_loops(loops, &events, &again)) {
         Ok(()) => Ok(Running { events, mount, _signals: signals }),
         Err(error) => {
             mount.detach();
@@ -86,13 +94,12 @@ fn start(gate: &Arc<Gate>, options: &ServeOptions, passthrough: bool) -> Result<
 fn start_session(
     gate: &Arc<Gate>,
     options: &ServeOptions,
-    passthrough: bool,
+    (passthrough, loops): (bool, usize),
     device: OwnedFd,
     sender: mpsc::Sender<Event>,
 ) -> Result<()> {
-    let processors = std::thread::available_parallelism().map_or(LOOPS_MIN, usize::from);
     let mut config = fuser::Config::default();
-    config.n_threads = Some(processors.clamp(LOOPS_MIN, LOOPS_MAX));
+    config.n_threads = Some(loops);
     config.clone_fd = true;
     let adapter = Adapter { gate: Arc::clone(gate), backings: Backings::default(), passthrough };
     // Who may ask is decided by the kernel (allow_other) and by the file system itself.
@@ -110,6 +117,22 @@ fn start_session(
         .name("session".into())
         .spawn(run)
         .map_err(|error| Error::io("start the session thread", error))?;
+    Ok(())
+}
+
+/// A loop for which there is no thread ends the session.
+fn wait_for_loops(count: usize, events: &mpsc::Receiver<Event>, again: &mpsc::Sender<Event>) -> Result<()> {
+    while !loops::have_begun(count) {
+        match events.recv_timeout(BEGIN_POLL_INTERVAL) {
+            Ok(Event::Ended(Err(source))) => return Err(Error::io("begin to serve the mount", source)),
+            Ok(event) => {
+                // A signal, or an unmount: the wait that follows sees to it. We have the other end.
+                let _ = again.send(event);
+                return Ok(());
+            }
+            Err(_) => {}
+        }
+    }
     Ok(())
 }
 
@@ -136,6 +159,7 @@ impl Running {
                 Ok(Event::Signal(name, 1)) => {
                     info!(signal = name, "stopping");
                     sys::tell_service_manager(ServiceState::Stopping("serving files that are still open"));
+                    gate.open_nothing();
                     self.name_holders(gate);
                     self.mount.detach();
                     deadline = Some(Instant::now() + options.stop_timeout);

@@ -31,9 +31,11 @@ impl fmt::Display for Process {
 /// Other processes that keep the mount busy: by an open file, a working or root directory, or a
 /// mapped file. At most [`PROCESSES_MAX`] of them.
 pub fn holders_of(mount: &MountEntry) -> Vec<Process> {
-    // A helper of umount(8) has what the shell has left open, and cannot close it.
-    let own = std::process::id();
-    let others = processes().filter(|(pid, _)| *pid != own);
+    // umount(8) and its helper, which we may be, have what the shell has left open, and cannot close it.
+    let (own, parent) = (std::process::id(), std::os::unix::process::parent_id());
+    let calls_us =
+        |(pid, dir): &(u32, PathBuf)| *pid == parent && named((*pid, dir.clone())).command == "umount";
+    let others = processes().filter(|process| process.0 != own && !calls_us(process));
     others.filter(|(_, dir)| holds(dir, mount)).take(PROCESSES_MAX).map(named).collect()
 }
 

@@ -9,6 +9,7 @@ pub mod errno;
 pub mod files;
 mod holders;
 mod lock;
+mod memory;
 mod mount_table;
 mod mounting;
 pub mod open_flags;
@@ -18,6 +19,7 @@ mod scratch;
 mod service;
 mod signals;
 mod space;
+mod utab;
 
 pub use daemon::{Forked, Report, Starting, daemonize};
 pub use durable::{
@@ -26,6 +28,7 @@ pub use durable::{
 pub use files::{close, is_pipe};
 pub use holders::{Process, fuse_server, holders_elsewhere, holders_of};
 pub use lock::{FileLock, Holder};
+pub use memory::{address_space_left, save_address_space};
 pub use mount_table::{
     FS_SUBTYPE, FS_TYPE, MountEntry, Standing, file_system_of, find, mounts_like, resolve, standing,
 };
@@ -34,10 +37,11 @@ pub use mounting::{
 };
 pub use process::{
     boot_id, effective_ids, groups_of, may_write, raise_nofile_limit, real_ids, set_umask, start_time,
-    wait_for_exit,
+    threads_named, wait_for_exit,
 };
 pub use record_lock::{RecordHolder, RecordLock};
 pub use scratch::{ScratchDir, allocated_bytes, unnamed_file};
 pub use service::{ServiceState, tell_service_manager};
-pub use signals::{SignalListener, listen};
+pub use signals::{SignalListener, expect_signals, listen};
 pub use space::{Space, space_of, space_of_open};
+pub use utab::{forget_mount, note_mount};

@@ -46,6 +46,16 @@ pub fn groups_of(pid: u32) -> Vec<u32> {
     line.split_ascii_whitespace().filter_map(|group| group.parse().ok()).collect()
 }
 
+/// How many threads of this process have a name that begins so.
+pub fn threads_named(prefix: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks
+        .filter(|task| {
+            std::fs::read(task.path().join("comm")).is_ok_and(|name| name.starts_with(prefix.as_bytes()))
+        })
+        .count()
+}
+
 /// The kernel's random id of this boot; empty where it cannot be read.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")

@@ -6,16 +6,20 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 /// Names the socket on which the service manager listens; `@` stands for the zero byte with which the
 /// names of abstract sockets begin.
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
+/// How long a manager that does not read keeps us.
+const SEND_WAIT: Duration = Duration::from_secs(5);
+
 /// A step in the life of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceState<'a> {
-    /// It can be used; what it does, in words.
-    Ready(&'a str),
+    /// It can be used: its process, and what it does, in words.
+    Ready(u32, &'a str),
     /// It has begun to end.
     Stopping(&'a str),
     /// It could not begin: an errno, and the error in words.
@@ -26,8 +30,7 @@ impl ServiceState<'_> {
     /// The assignments that sd_notify(3) describes, one in each line.
     fn message(self) -> String {
         let (state, text) = match self {
-            // Of a service in the background the manager knows only the process that has ended.
-            ServiceState::Ready(text) => (format!("READY=1\nMAINPID={}", std::process::id()), text),
+            ServiceState::Ready(pid, text) => (format!("READY=1\nMAINPID={pid}"), text),
             ServiceState::Stopping(text) => ("STOPPING=1".to_owned(), text),
             ServiceState::Failed(errno, text) => (format!("ERRNO={errno}"), text),
         };
@@ -36,7 +39,8 @@ impl ServiceState<'_> {
     }
 }
 
-/// Tells the service manager that has started this process, if one has.
+/// Tells the service manager that has started this process, if one has. It listens to the process that it
+/// knows: of a mount in the background, to the command until that has named the daemon and ended.
 pub fn tell_service_manager(state: ServiceState<'_>) {
     if let Err(error) = tell(&state.message()) {
         tracing::warn!(%error, ?state, "the service manager could not be told");
@@ -49,7 +53,9 @@ fn tell(message: &str) -> io::Result<()> {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(&name)?,
     };
-    UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &address).map(|_| ())
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(SEND_WAIT))?;
+    socket.send_to_addr(message.as_bytes(), &address).map(|_| ())
 }
 
 #[cfg(test)]
@@ -58,9 +64,8 @@ mod tests {
 
     #[test]
     fn a_message_is_assignments_in_lines() {
-        let pid = std::process::id();
-        let ready = ServiceState::Ready("mounted\nREADY=0").message();
-        assert_eq!(ready, format!("READY=1\nMAINPID={pid}\nSTATUS=mounted\n"));
+        let ready = ServiceState::Ready(7, "mounted\nREADY=0").message();
+        assert_eq!(ready, "READY=1\nMAINPID=7\nSTATUS=mounted\n");
         assert_eq!(ServiceState::Stopping("closing").message(), "STOPPING=1\nSTATUS=closing\n");
         assert_eq!(ServiceState::Failed(5, "no").message(), "ERRNO=5\nSTATUS=no\n");
     }

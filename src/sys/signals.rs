@@ -1,11 +1,16 @@
 //! SIGTERM, SIGINT and SIGHUP, delivered to a callback on a thread of their own.
 //!
-//! Invariant: after the listener is dropped the callback is not called any more, and a SIGHUP that
-//! the process was started to ignore (nohup) stays ignored.
+//! Invariant: no signal is lost: it ends the process, or reaches the callback. After the listener is
+//! dropped the callback is not called any more, and a SIGHUP that the process was started to ignore
+//! (nohup) stays ignored.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use nix::sys::signal::{SigSet, SigmaskHow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::{Error, Result};
@@ -18,14 +23,46 @@ pub struct SignalListener {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Whether a signal ends the process: until somebody listens. Set once the handlers are there.
+static ENDS: Mutex<Option<Arc<AtomicBool>>> = Mutex::new(None);
+
+/// Has signals end the process until [`listen`] is called, as they would anyway.
+///
+/// To be called while there is one thread. signal-hook loses a signal that comes between the making of
+/// its handler and the noting of what that has to do; later there are threads which would take it then.
+pub fn expect_signals() -> Result<()> {
+    whether_they_end().map(|_| ())
+}
+
+fn whether_they_end() -> Result<Arc<AtomicBool>> {
+    let mut known = ENDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(ends) = &*known {
+        return Ok(Arc::clone(ends));
+    }
+    let before = SigSet::all()
+        .thread_swap_mask(SigmaskHow::SIG_BLOCK)
+        .map_err(|errno| Error::io("block signals", errno.into()))?;
+    let ends = known.insert(Arc::new(AtomicBool::new(true)));
+    let register = |signal| register_conditional_default(signal, Arc::clone(ends)).map(|_| ());
+    let registered = heeded().into_iter().try_for_each(register);
+    before.thread_set_mask().map_err(|errno| Error::io("unblock signals", errno.into()))?;
+    registered.map_err(|source| Error::io("listen for signals", source))?;
+    Ok(Arc::clone(ends))
+}
+
+/// The signals that mean something here.
+fn heeded() -> Vec<i32> {
+    let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+    [SIGTERM, SIGINT].into_iter().chain(hangup).collect()
+}
+
 /// Calls `on_signal` with the name of each SIGTERM, SIGINT and SIGHUP (the terminal has gone), and how many there have been with
 /// this one: the second may mean more than the first.
 pub fn listen(mut on_signal: impl FnMut(&'static str, u32) + Send + 'static) -> Result<SignalListener> {
     let failed = |source| Error::io("listen for signals", source);
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
-    if !is_ignored(SIGHUP) {
-        signals.add_signal(SIGHUP).map_err(failed)?;
-    }
+    let ends = whether_they_end()?;
+    let mut signals = Signals::new(heeded()).map_err(failed)?;
+    ends.store(false, Ordering::SeqCst);
     let handle = signals.handle();
     let wait = move || {
         for (signal, count) in signals.forever().zip(1..) {

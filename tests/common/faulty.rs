@@ -241,7 +241,12 @@ impl FaultyMount {
             stop_timeout: Duration::from_secs(10),
         };
         let (ready, is_ready) = mpsc::channel();
-        let serving = move || mount::serve(filesystem, &serve, || ready.send(()).unwrap());
+        let serving = move || {
+            mount::serve(filesystem, &serve, || {
+                ready.send(()).unwrap();
+                Ok(())
+            })
+        };
         let served = std::thread::spawn(serving);
         is_ready.recv_timeout(WATCHDOG).expect("the mount becomes ready");
         let watchdog = Some(watch(dir.path()));

@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod background;
 #[path = "../common/mod.rs"]
 mod common;
 mod others;
 mod service;
+mod signals;
 mod starting;
 
 use std::fs::{self, File};
@@ -220,109 +222,4 @@ fn memory_forgets_everything_and_says_so_before() {
         mounted.unmount();
     }
     assert_eq!(sh_ok(bench.path(), "find data -printf '%p %T@ %C@ %s\\n'"), tree);
-}
-
-/// > SIGTERM, SIGINT and SIGHUP detach at once, so that nothing new can be opened.
-///
-/// > It also names the processes that have files open.
-#[test]
-fn after_sigterm_open_files_are_served_and_new_ones_are_not() {
-    if !fuse_available() {
-        return;
-    }
-    for backend in durable_backends() {
-        let bench = Bench::new(backend);
-        let mounted = bench.mount_with(&["--stop-timeout", LONG]);
-        // Through the page cache, and by passthrough where there is any.
-        let contents = [bytes(1, 1024), bytes(2, 1 << 20)];
-        let mut files = Vec::new();
-        for content in &contents {
-            let path = mounted.path(cid_of(content));
-            write_new(&path, content).unwrap();
-            files.push(File::open(path).unwrap());
-        }
-        let started = bytes(3, 3000);
-        let name = cid_of(&started);
-        let mut writer = File::create_new(mounted.path(&name)).unwrap();
-        writer.write_all(&started[..1000]).unwrap();
-
-        mounted.signal("TERM");
-        eventually("detached", || !is_mounted(&mounted.mnt));
-        assert_eq!(names(&mounted.mnt), Vec::<String>::new(), "the bare directory");
-        assert_eq!(errno(File::open(mounted.path(cid_of(&contents[0])))), libc::ENOENT);
-        let holder = format!("pid={}", std::process::id());
-        assert!(mounted.log().contains(&holder), "{backend}: {}", mounted.log());
-
-        for (file, content) in files.iter_mut().zip(&contents) {
-            let mut read = Vec::new();
-            file.read_to_end(&mut read).unwrap();
-            assert!(read == *content, "{backend}: other bytes after SIGTERM");
-        }
-        writer.write_all(&started[1000..]).unwrap();
-        close(writer).unwrap();
-        drop(files);
-        assert_eq!(mounted.wait().code(), Some(0));
-
-        let mounted = bench.mount_with(&["--lock-wait", "0"]);
-        assert_eq!(mounted.ls().len(), 3);
-        assert_eq!(fs::read(mounted.path(&name)).unwrap(), started, "closed after SIGTERM, and stored");
-        mounted.unmount();
-    }
-}
-
-/// > Open files are served for up to `--stop-timeout`; a second signal ends that. The exit code is 0. Bytes
-/// > that were not closed are lost, and the log says so.
-#[test]
-fn after_the_stop_timeout_the_store_is_closed_and_what_was_not_closed_is_lost_and_said() {
-    if !fuse_available() {
-        return;
-    }
-    for backend in durable_backends() {
-        let bench = Bench::new(backend);
-        let mounted = bench.mount_with(&["--stop-timeout", "0.2"]);
-        // Not all of the block: where other tests start programs, these close copies of the
-        // descriptor, and a close with the whole block would store it.
-        let content = bytes(1, 6000);
-        let mut writer = File::create_new(mounted.path(cid_of(&content))).unwrap();
-        writer.write_all(&content[..5000]).unwrap();
-        mounted.signal("TERM");
-        let said = wait_with_log(mounted);
-        assert!(said.contains("staged_bytes=5000"), "{backend}: {said}");
-        assert!(said.contains("written and not closed are lost"), "{backend}: {said}");
-        assert_eq!(errno(close(writer)), libc::ENOTCONN, "{backend}: the writer is told");
-
-        assert!(!is_mounted(&bench.mnt()));
-        let mounted = bench.mount_with(&["--lock-wait", "0"]);
-        assert_eq!(mounted.ls(), Vec::<String>::new(), "{backend}");
-        mounted.unmount();
-    }
-}
-
-/// Waits for a process that must end with success, and gives its log.
-fn wait_with_log(mounted: Mounted) -> String {
-    let log = mounted.log_path();
-    assert_eq!(mounted.wait().code(), Some(0));
-    fs::read_to_string(log).unwrap()
-}
-
-/// > Open files are served for up to `--stop-timeout`; a second signal ends that. The exit code is 0.
-#[test]
-fn a_second_signal_ends_the_wait_for_open_files() {
-    if !fuse_available() {
-        return;
-    }
-    let bench = Bench::new("file");
-    let mounted = bench.mount_with(&["--stop-timeout", LONG]);
-    let path = mounted.path(cid_of(b"open"));
-    write_new(&path, b"open").unwrap();
-    let open = File::open(path).unwrap();
-    mounted.signal("TERM");
-    eventually("detached", || !is_mounted(&mounted.mnt));
-    mounted.signal("INT");
-    let said = wait_with_log(mounted);
-    assert!(said.contains("second signal"), "{said}");
-    drop(open);
-    let mounted = bench.mount_with(&["--lock-wait", "0"]);
-    assert_eq!(mounted.ls(), [cid_of(b"open")]);
-    mounted.unmount();
 }

@@ -44,6 +44,8 @@ fn waiting_unmount(mnt: &Path, trace: &Path) -> Waiting {
     child
 }
 
+/// > Only a mount of its own is ever detached by this program.
+///
 /// Regression: the kernel gives the number of a device out again at once. A daemon that was unmounted took
 /// down the mount that had its number by then, wherever it was.
 #[test]
@@ -80,6 +82,8 @@ fn a_mount_that_has_our_number_by_now_is_left_alone() {
     }
 }
 
+/// > What others mount in its place, or on top of it, stays.
+///
 /// Regression: `unmount` with --timeout unmounted whatever was on the directory when it tried again.
 #[test]
 fn unmount_that_waits_leaves_what_others_mount_meanwhile() {
@@ -148,9 +152,8 @@ fn a_dead_mount_below_somebody_elses_is_left_until_that_is_gone() {
     assert!(!is_mounted(&mnt));
 }
 
-/// > When `ipfs-persist-mount unmount` returns, the store can be opened again at once.
-///
-/// Where that cannot be, it is said why.
+/// > Where the mount is also bound to another place, or is there in another mount namespace,
+/// > `ipfs-persist-mount unmount` says so.
 #[test]
 fn unmount_names_what_keeps_the_store_open_elsewhere() {
     if !fuse_available() || !is_root() || !common::need("unshare") {
@@ -177,9 +180,46 @@ fn unmount_names_what_keeps_the_store_open_elsewhere() {
         .unwrap();
     other.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let name = format!("({})", other.id());
-    let output = run(program().arg("unmount").arg(&mnt));
+    let output = run(program().args(["unmount", "--timeout", "0.5"]).arg(&mnt));
     exits(&output, 8, &["is in use by ", &name, " in another mount namespace"]);
     drop(other.stdin.take());
     other.wait().unwrap();
     assert_eq!(mounted.wait().code(), Some(0));
+}
+
+/// > The next start detaches the dead mount.
+///
+/// Also several on top of each other, and where they are reached by a link.
+#[test]
+fn dead_mounts_on_top_of_each_other_are_repaired_through_a_link() {
+    if !fuse_available() || !is_root() {
+        return;
+    }
+    let bench = Bench::new("file");
+    let link = bench.path().join("link");
+    symlink(bench.mnt(), &link).unwrap();
+    bench.mount().crash();
+    let options = ipfs_persist_mount::mount::ServeOptions {
+        mount_point: bench.mnt().canonicalize().unwrap(),
+        source: "file:/elsewhere".to_owned(),
+        read_only: false,
+        allow_other: false,
+        allow_non_empty: true,
+        flags: Vec::new(),
+        stop_timeout: Duration::from_secs(1),
+    };
+    // Nobody serves these.
+    for _ in 0..2 {
+        drop(ipfs_persist_mount::mount::attach(&options).unwrap());
+    }
+    let mut command = bench.command(&["--background"]);
+    let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    command = program();
+    command.args(&arguments[..arguments.len() - 1]).arg(&link);
+    let output = run(&mut command);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(said(&output).matches("whose daemon is dead").count(), 3, "{}", said(&output));
+    write_new(&link.join(cid_of(b"here")), b"here").unwrap();
+    unmount(&link);
+    assert!(!is_mounted(&bench.mnt()));
 }

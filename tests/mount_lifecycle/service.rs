@@ -1,7 +1,11 @@
 //! What a service manager is told, and scripts that mount and unmount all the time.
 
+use std::io::IoSliceMut;
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 
 use super::*;
 
@@ -17,13 +21,23 @@ fn manager(bench: &Bench, hidden: bool) -> (UnixDatagram, String) {
         (socket, path.to_str().unwrap().to_owned())
     };
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    setsockopt(&socket, sockopt::PassCred, &true).unwrap();
     (socket, name)
 }
 
-fn told(socket: &UnixDatagram) -> Vec<String> {
+/// What a service has said, and which process of it.
+fn told(socket: &UnixDatagram) -> (u32, Vec<String>) {
     let mut buffer = [0; 4096];
-    let length = socket.recv(&mut buffer).unwrap();
-    String::from_utf8(buffer[..length].to_vec()).unwrap().lines().map(str::to_owned).collect()
+    let mut credentials = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
+    let mut iov = [IoSliceMut::new(&mut buffer)];
+    let message =
+        recvmsg::<()>(socket.as_raw_fd(), &mut iov, Some(&mut credentials), MsgFlags::empty()).unwrap();
+    let sender = message.cmsgs().unwrap().find_map(|part| match part {
+        ControlMessageOwned::ScmCredentials(sender) => Some(sender.pid()),
+        _ => None,
+    });
+    let (sender, length) = (sender.unwrap().unsigned_abs(), message.bytes);
+    (sender, String::from_utf8(buffer[..length].to_vec()).unwrap().lines().map(str::to_owned).collect())
 }
 
 /// > A service manager (systemd's `Type=notify`) is told when the mount is ready, when it begins to end,
@@ -38,7 +52,10 @@ fn a_service_manager_is_told_of_readiness_and_of_the_end() {
         let (socket, name) = manager(&bench, background);
         let mut command = bench.command(if background { &["--background"] } else { &[] });
         let mut child = command.env("NOTIFY_SOCKET", name).stderr(Stdio::null()).spawn().unwrap();
-        let ready = told(&socket);
+        // systemd believes the process that it has started, and then the one which that has named, while
+        // it is there.
+        let (sender, ready) = told(&socket);
+        assert_eq!(sender, child.id());
         // It can be used now, and not some moments later.
         assert!(is_mounted(&bench.mnt()));
         write_new(&bench.mnt().join(cid_of(b"block")), b"block").unwrap();
@@ -53,7 +70,8 @@ fn a_service_manager_is_told_of_readiness_and_of_the_end() {
             assert!(run(Command::new("kill").args(["-TERM", &pid.to_string()])).status.success());
             assert!(wait_for(&mut child).success());
         }
-        assert_eq!(told(&socket)[0], "STOPPING=1");
+        let (sender, stopping) = told(&socket);
+        assert_eq!((sender, stopping[0].as_str()), (pid, "STOPPING=1"));
     }
 }
 
@@ -66,11 +84,20 @@ fn a_service_manager_is_told_why_a_mount_could_not_start() {
     let (socket, name) = manager(&bench, false);
     fs::create_dir(bench.data()).unwrap();
     fs::write(bench.data().join("other"), "of somebody else").unwrap();
-    let output = run(bench.command(&[]).env("NOTIFY_SOCKET", &name));
-    assert_eq!(output.status.code(), Some(4), "{}", text(&output));
-    let failed = told(&socket);
-    assert_eq!(failed[0], format!("ERRNO={}", libc::EINVAL));
-    assert!(failed[1].starts_with("STATUS=") && failed[1].contains("is not a store"), "{failed:?}");
+    for background in [&[][..], &["--background"]] {
+        let mut start =
+            bench.command(background).env("NOTIFY_SOCKET", &name).stderr(Stdio::null()).spawn().unwrap();
+        let (sender, failed) = told(&socket);
+        assert_eq!(sender, start.id());
+        assert_eq!(wait_for(&mut start).code(), Some(4));
+        assert_eq!(failed[0], format!("ERRNO={}", libc::EINVAL));
+        let path = bench.data().display().to_string();
+        assert!(failed[1].starts_with(&format!("STATUS={path} is not a store")), "{failed:?}");
+    }
+    // Before anything has begun.
+    let output = run(program().arg("/nowhere").env("NOTIFY_SOCKET", &name));
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output));
+    assert!(told(&socket).1[1].starts_with("STATUS=cannot mount on /nowhere"));
     // A manager that is gone stops nobody.
     drop(socket);
     fs::remove_dir_all(bench.data()).unwrap();
@@ -106,9 +133,10 @@ fn scripts_mount_and_unmount_all_the_time() {
         // The kernel's own way back says nothing of the store: then a start waits for it.
         let script = format!(
             "set -e
-            for round in $(seq 20); do
-                '{program}' --background --backend {backend} --data-path data mnt 2>> said
-                cp block mnt/{cid}; rm mnt/{cid}; fusermount3 -u mnt
+            mount() {{ '{program}' --background --backend {backend} --data-path data mnt 2>> said; }}
+            for round in $(seq {rounds}); do
+                mount; cp block mnt/{cid}; fusermount3 -u mnt
+                mount; cmp block mnt/{cid}; rm mnt/{cid}; fusermount3 -u mnt
             done",
             cid = cid_of(&content)
         );

@@ -12,11 +12,17 @@ use crate::datastore::Backend;
 use crate::fs::Filesystem;
 use crate::metrics::Metrics;
 use crate::mount::{self, point};
-use crate::sys::{self, Forked, ServiceState, Starting};
+use crate::sys::{self, Forked, Report, ServiceState, Starting};
 use crate::{Error, Result};
 
 /// Mounts, and serves the mount until it is unmounted; in the background, returns when it is ready.
 pub(in crate::cli) fn run(args: MountArgs, quiet: bool) -> Result<ExitCode> {
+    mount(args, quiet).inspect_err(|error| {
+        sys::tell_service_manager(ServiceState::Failed(error.errno(), &error.to_string()));
+    })
+}
+
+fn mount(args: MountArgs, quiet: bool) -> Result<ExitCode> {
     warn_of_refused_options(&args);
     let mut config = MountConfig::new(args)?;
     if config.fs.staging_bytes_max < config.fs.block_bytes_max {
@@ -105,15 +111,27 @@ fn start(config: &MountConfig) -> Result<Start> {
     let log = config.log_file.as_deref().map(log::open).transpose()?;
     Ok(match sys::daemonize()? {
         Forked::Child(starting) => Start::Here(Announcer { starting: Some(starting), log }),
-        Forked::Parent(report) => {
-            output::to_stderr(&report.text);
-            Start::Background(ExitCode::from(report.exit))
-        }
+        Forked::Parent(report) => Start::Background(pass_on(&report)),
     })
+}
+
+/// Says what the process in the background has reported. A service manager still takes this process for
+/// the service, and believes no other.
+fn pass_on(report: &Report) -> ExitCode {
+    if report.exit == 0 {
+        sys::tell_service_manager(ServiceState::Ready(report.pid, &report.text));
+    } else {
+        sys::tell_service_manager(ServiceState::Failed(report.errno, output::without_program(&report.text)));
+        output::to_stderr(&report.text);
+    }
+    ExitCode::from(report.exit)
 }
 
 /// Opens the store, mounts it, and serves it until it is unmounted and closed.
 fn open_and_serve(mut config: MountConfig, announcer: &mut Announcer) -> Result<()> {
+    sys::expect_signals()?;
+    sys::save_address_space();
+    mount::check_memory()?;
     if let Err(error) = sys::raise_nofile_limit() {
         tracing::warn!(%error, "going on with fewer open files");
     }
@@ -124,8 +142,7 @@ fn open_and_serve(mut config: MountConfig, announcer: &mut Announcer) -> Result<
     mount::serve(filesystem, &config.serve, || {
         let what = format!("mounted {} at {}", config.serve.source, config.serve.mount_point.display());
         tracing::info!("{what}");
-        announcer.ready();
-        sys::tell_service_manager(ServiceState::Ready(&what));
+        announcer.ready(&what)
     })
 }
 
@@ -137,25 +154,24 @@ struct Announcer {
 }
 
 impl Announcer {
-    fn ready(&mut self) {
-        if let Some(starting) = self.starting.take()
-            && let Err(error) = starting.ready(self.log.take())
-        {
-            tracing::error!(%error, "the mount is ready, and stays in the foreground");
+    fn ready(&mut self, what: &str) -> Result<()> {
+        match self.starting.take() {
+            Some(starting) => starting.ready(self.log.take(), what),
+            None => {
+                sys::tell_service_manager(ServiceState::Ready(std::process::id(), what));
+                Ok(())
+            }
         }
     }
 
     /// An error before readiness goes to the waiting parent, a later one to the log.
     fn conclude(self, result: Result<()>) -> Result<ExitCode> {
-        if let Err(error) = &result {
-            sys::tell_service_manager(ServiceState::Failed(error.errno(), &error.to_string()));
-        }
         match (result, self.starting) {
             (Ok(()), _) => Ok(ExitCode::SUCCESS),
             (Err(error), None) => Err(error),
             (Err(error), Some(starting)) => {
                 let exit = output::exit_code(&error);
-                starting.failed(exit, &output::error_text(&error));
+                starting.failed(exit, error.errno(), &output::error_text(&error));
                 Ok(ExitCode::from(exit))
             }
         }
