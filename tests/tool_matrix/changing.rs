@@ -93,8 +93,9 @@ pub const WRITING: &[Row] = &[
         .but(&[
             (
                 Block,
-                "the file is gone, warns ENOENT",
-                "unzip removes the old file first, and does not look at what close answers for the new one.",
+                "the file is gone, may warn ENOENT",
+                "unzip removes the old file first, and does not look at what close answers for the new one; whether \
+                 it still finds the file to set its time is a race with the kernel, which tells the mount of its end.",
             ),
             (Full, "ENOSPC, exit 50, the file is gone", REMOVES),
             UNZIP_GONE,

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::cell;
+use super::cell::{cell, settled};
 use super::common::blocks::flatfs_file;
 use super::common::{Bench, Mounted, bytes, cid_of, detach, names};
 use super::place::{Place, Report, is_there, set_old};
@@ -264,7 +264,8 @@ impl Half<'_> {
     }
 
     fn note(&mut self, line: Line, column: Column, report: &Report, control: &Report, effect: &Effect) {
-        let text = cell(line.kind, report, control, effect);
+        let (expected, _) = line.row.expected(line.kind, column);
+        let text = settled(cell(line.kind, report, control, effect), &expected);
         self.add(line, column, text, format!("{report:?}\n  {effect:?}"));
     }
 

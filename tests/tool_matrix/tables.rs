@@ -28,6 +28,7 @@ ordinary directory says what is right.
 | silent | exit code 0 and nothing said, and nothing is stored |
 | unchanged, ignored | exit code 0, and the file, or its mode, is as it was |
 | ..., warns EPERM | exit code 0, and the words of this errno |
+| ..., may warn ENOENT | the same, or not a word |
 | ..., leaves a block | there is a block more than there should be |
 | - | it does not apply |
 
