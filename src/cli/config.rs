@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::args::{CidArgs, DemoArgs, MountArgs, PutArgs, StoreArgs, VerifyWhen, WhereArgs};
+use super::args::{CidPartArgs, DemoArgs, MountArgs, PutArgs, StoreArgs, VerifyWhen, WhereArgs};
 use super::mount_options;
 use crate::block::{Cid, CidOptions};
 use crate::blockstore::{StoreInfo, StoreOptions, VerifyReads};
@@ -150,7 +150,7 @@ impl StoreArgs {
     }
 }
 
-impl CidArgs {
+impl CidPartArgs {
     /// The CID that the files get.
     pub(super) fn cid_options(&self) -> Result<CidOptions> {
         CidOptions::from_names(self.cid_version.as_deref(), self.codec.as_deref(), self.hash.as_deref())
@@ -177,8 +177,7 @@ pub(super) fn place(args: &WhereArgs) -> Result<Place> {
 
 /// What `put` is to store.
 pub(super) fn put_request(args: &PutArgs) -> Result<put::Request> {
-    let names = (args.cid_version.as_deref(), args.codec.as_deref(), args.hash.as_deref());
-    let cid_options = CidOptions::from_names(names.0, names.1, names.2)?;
+    let cid_options = args.parts.cid_options()?;
     if args.cid.is_some() && args.files.len() > 1 {
         return Err(Error::Usage {
             what: "--as takes a single file".to_owned(),

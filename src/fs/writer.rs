@@ -170,8 +170,7 @@ impl WriterState {
         if let Some(stored) = self.stored.as_ref().filter(|stored| end > stored.len()) {
             // The kernel would take the end of what was written for the end of the block, for all readers.
             let at_byte = offset.max(stored.len() as u64);
-            let cid = cid.map(ToString::to_string).unwrap_or_default();
-            return Err(self.refuse(Error::Differs { cid, at_byte }));
+            return Err(self.differs(cid, at_byte));
         }
         if let Content::Rewrite { expected, length, .. } = &mut self.content
             && start <= *length
@@ -182,8 +181,7 @@ impl WriterState {
                 return Ok(());
             }
             let at_byte = first_difference(expected.get(start..).unwrap_or_default(), data) + offset;
-            let cid = cid.map(ToString::to_string).unwrap_or_default();
-            return Err(self.refuse(Error::Differs { cid, at_byte }));
+            return Err(self.differs(cid, at_byte));
         }
         let length = self.len().max(end as u64);
         self.draft(length, room)?.write_at(start, data);
@@ -243,6 +241,12 @@ impl WriterState {
             self.refused = Some(error.clone());
         }
         error
+    }
+
+    /// Other bytes than those of the stored block were written.
+    fn differs(&mut self, cid: Option<&Cid>, at_byte: u64) -> Error {
+        let cid = cid.map(ToString::to_string).unwrap_or_default();
+        self.refuse(Error::Differs { cid, at_byte })
     }
 
     /// As [`WriterState::refuse`], for an error that the caller could have tried to wait out.

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -81,7 +80,7 @@ impl Daemon {
 /// Detaches the mount of ours on top at `path`; [`Error::NotMounted`] if there is none, and
 /// [`Error::MountBusy`] with the holders if files in it are open and it is not `lazy`.
 pub fn detach(path: &Path, lazy: bool) -> Result<()> {
-    let mount = mount_of_ours(path)?;
+    let mount = sys::mount_of_ours(path)?;
     detach_mount(&mount, lazy)
 }
 
@@ -91,7 +90,7 @@ pub fn detach(path: &Path, lazy: bool) -> Result<()> {
 /// looked for in /proc. With `lazy`, a daemon that still serves open files at the end of the wait
 /// is no error, but a warning in the log.
 pub fn unmount_and_wait(path: &Path, options: &UnmountOptions) -> Result<()> {
-    let mount = mount_of_ours(path)?;
+    let mount = sys::mount_of_ours(path)?;
     let daemon = match ask_daemon(&mount) {
         Err(error) if means_dead(&error) => {
             tracing::info!(path = %mount.mount_point.display(), "the daemon of this mount is dead");
@@ -126,17 +125,6 @@ fn means_dead(error: &io::Error) -> bool {
 /// wait ends with this process.
 pub(super) fn is_dead(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_err_and(|error| means_dead(&error))
-}
-
-fn mount_of_ours(path: &Path) -> Result<MountEntry> {
-    let not_mounted = || Error::NotMounted { path: path.to_owned() };
-    let entry = match sys::find(path) {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            return Err(not_mounted());
-        }
-        other => other?,
-    };
-    entry.filter(MountEntry::is_ours).ok_or_else(not_mounted)
 }
 
 /// Detaches a mount that was seen before. That it is not there any more is what was wanted; what others
@@ -220,16 +208,10 @@ fn detach_patiently(mount: &MountEntry, options: &UnmountOptions) -> Result<()> 
     }
 }
 
-/// Reads the status file, on a thread of its own: a daemon that hangs would keep us for ever.
+/// Reads the status file.
 fn ask_daemon(mount: &MountEntry) -> io::Result<Daemon> {
     let path = mount.mount_point.join(STATUS_FILE);
-    let (sender, receiver) = mpsc::channel();
-    thread::Builder::new().name("status".to_owned()).spawn(move || {
-        let daemon = std::fs::read(&path).and_then(|text| Ok(serde_json::from_slice(&text)?));
-        // Nobody listens any more if it took too long.
-        let _ = sender.send(daemon);
-    })?;
-    receiver.recv_timeout(STATUS_WAIT).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    sys::answer_within(STATUS_WAIT, move || Ok(serde_json::from_slice(&std::fs::read(&path)?)?))
 }
 
 fn find_daemon(mount: &MountEntry) -> Option<Daemon> {

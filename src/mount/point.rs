@@ -3,11 +3,10 @@
 //! Invariant: a mount that is not ours is never detached, and a mount of ours only when its daemon
 //! is dead; everything else that is in the way is refused with what to do about it.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{detach, own};
 use crate::sys::{self, MountEntry};
@@ -18,8 +17,6 @@ const DEAD_MOUNTS_MAX: usize = 16;
 
 /// How long another start may take to mount on the same directory.
 const CLAIM_WAIT: Duration = Duration::from_secs(5);
-/// How often it is looked whether it has.
-const CLAIM_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Checks the directory at `path`, and returns it absolute and without symbolic links.
 ///
@@ -41,20 +38,8 @@ pub fn check(path: &Path, allow_non_empty: bool, data_path: Option<&Path>) -> Re
 pub fn claim(mount_point: &Path, allow_non_empty: bool) -> Result<File> {
     let failed = |source| Error::io_at("open", mount_point, source);
     let directory = File::open(mount_point).map_err(failed)?;
-    let deadline = Instant::now() + CLAIM_WAIT;
-    loop {
-        match directory.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(CLAIM_POLL_INTERVAL),
-            Err(TryLockError::WouldBlock) => {
-                return Err(refuse(
-                    mount_point,
-                    "another process has locked it",
-                    "wait for that process to end",
-                ));
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+    if !sys::lock_within(&directory, CLAIM_WAIT).map_err(failed)? {
+        return Err(refuse(mount_point, "another process has locked it", "wait for that process to end"));
     }
     clear_dead_mounts(mount_point, allow_non_empty)?;
     Ok(directory)

@@ -172,6 +172,22 @@ impl Drop for FileLock {
     }
 }
 
+/// How often a lock that others hold for moments is tried again.
+const SOON: Duration = Duration::from_millis(5);
+
+/// Locks an open file that others lock for moments only; `false` if it is not to be had within `wait`.
+pub fn lock_within(file: &File, wait: Duration) -> io::Result<bool> {
+    let deadline = Instant::now() + wait;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(SOON),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
 /// Opens a file and locks it, waiting up to `wait` for another holder.
 fn lock_file(
     path: &Path,

@@ -27,17 +27,18 @@ pub use durable::{
 };
 pub use files::{close, is_pipe};
 pub use holders::{Process, fuse_server, holders_elsewhere, holders_of};
-pub use lock::{FileLock, Holder};
+pub use lock::{FileLock, Holder, lock_within};
 pub use memory::{address_space_left, save_address_space};
 pub use mount_table::{
-    FS_SUBTYPE, FS_TYPE, MountEntry, Standing, file_system_of, find, mounts_like, resolve, standing,
+    FS_SUBTYPE, FS_TYPE, MountEntry, Standing, file_system_of, find, mount_of_ours, mounts_like, resolve,
+    standing,
 };
 pub use mounting::{
     MountRequest, detach_exactly, mount_fuse, open_fuse_device, receive_fd, socket_pair, umount,
 };
 pub use process::{
-    boot_id, effective_ids, groups_of, may_write, raise_nofile_limit, real_ids, set_umask, start_time,
-    threads_named, wait_for_exit,
+    answer_within, boot_id, effective_ids, groups_of, may_write, raise_nofile_limit, real_ids, set_umask,
+    start_time, threads_named, wait_for_exit,
 };
 pub use record_lock::{RecordHolder, RecordLock};
 pub use scratch::{ScratchDir, allocated_bytes, unnamed_file};

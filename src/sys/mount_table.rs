@@ -90,6 +90,21 @@ pub fn find(path: &Path) -> Result<Option<MountEntry>> {
     Ok(entries()?.into_iter().find(|entry| entry.id == id && entry.mount_point == real))
 }
 
+/// The mount of this program on top at `path`.
+///
+/// # Errors
+/// [`Error::NotMounted`] if there is none.
+pub fn mount_of_ours(path: &Path) -> Result<MountEntry> {
+    let not_mounted = || Error::NotMounted { path: path.to_owned() };
+    let entry = match find(path) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Err(not_mounted());
+        }
+        found => found?,
+    };
+    entry.filter(MountEntry::is_ours).ok_or_else(not_mounted)
+}
+
 /// The mounts of the file system of `mount`: where it was mounted, or moved to, and where else it was
 /// bound. Those that lie in others come first.
 pub fn mounts_like(mount: &MountEntry) -> Result<Vec<MountEntry>> {

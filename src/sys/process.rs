@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -40,10 +41,15 @@ fn parse_start_time(stat: &str) -> Option<u64> {
 
 /// The supplementary groups of a process or thread; none if it is gone or cannot be seen from here.
 pub fn groups_of(pid: u32) -> Vec<u32> {
-    let status = std::fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let groups = status_field(&pid.to_string(), "Groups:");
+    groups.split_ascii_whitespace().filter_map(|group| group.parse().ok()).collect()
+}
+
+/// A line of proc_pid_status(5) behind its name; empty if there is none.
+pub(super) fn status_field(process: &str, name: &str) -> String {
+    let status = std::fs::read(format!("/proc/{process}/status")).unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
-    let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
-    line.split_ascii_whitespace().filter_map(|group| group.parse().ok()).collect()
+    status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned()
 }
 
 /// How many threads of this process have a name that begins so.
@@ -66,6 +72,20 @@ pub fn boot_id() -> String {
 /// The name of this host; empty where it cannot be read.
 pub(super) fn host_name() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The answer of a file system whose daemon may hang: it is asked on a thread of its own, which is left
+/// behind if there is none within `wait` ([`io::ErrorKind::TimedOut`]).
+pub fn answer_within<T: Send + 'static>(
+    wait: Duration,
+    ask: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::Builder::new().name("asking".to_owned()).spawn(move || {
+        // Nobody listens any more if it took too long.
+        let _ = sender.send(ask());
+    })?;
+    receiver.recv_timeout(wait).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Waits until the process with this pid and start time has ended; `false` if it has not after

@@ -13,6 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::{Handle, Signals};
 
+use super::process::status_field;
 use crate::{Error, Result};
 
 /// Listens until it is dropped. The signals keep being ignored afterwards: whoever listened is
@@ -75,9 +76,7 @@ pub fn listen(mut on_signal: impl FnMut(&'static str, u32) + Send + 'static) -> 
 
 /// Whether this process ignores a signal, by the mask in /proc (proc_pid_status(5)).
 fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    let mask = u64::from_str_radix(&status_field("self", "SigIgn:"), 16).unwrap_or_default();
     mask >> (signal - 1) & 1 == 1
 }
 

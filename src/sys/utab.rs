@@ -6,15 +6,15 @@
 //!
 //! Invariant: the table is replaced as a whole, under its own lock, and lines of others stay as they are.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Write};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
 
-use super::MountEntry;
+use super::lock::lock_within;
+use super::{MountEntry, replace_file};
 use crate::{Error, Result};
 
 /// Where libmount keeps it.
@@ -22,7 +22,6 @@ const DIRECTORY: &str = "/run/mount";
 
 /// How long others may hold its lock. Nothing depends on the note but that umount(8) waits.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
-const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Notes a mount, with the name of the program that is to unmount it: `/sbin/umount.HELPER`.
 pub fn note_mount(mount: &MountEntry, helper: &str) -> Result<()> {
@@ -96,7 +95,8 @@ fn change(directory: &Path, make: bool, change: impl FnOnce(&mut Vec<Vec<u8>>)) 
     if !after.is_empty() {
         after.push(b'\n');
     }
-    replace(&path, &after).map_err(failed("replace"))
+    // Everybody reads it, whatever our umask is.
+    replace_file(&path, &after, 0o644)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -109,35 +109,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// The lock that libmount takes, by flock(2).
 fn lock(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path)?;
-    let deadline = Instant::now() + LOCK_WAIT;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_POLL_INTERVAL),
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::TimedOut.into()),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
-}
-
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let beside = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
-    let write = || {
-        let mut file = File::create(&beside)?;
-        // Everybody reads it, whatever our umask is.
-        file.set_permissions(Permissions::from_mode(0o644))?;
-        file.write_all(content)?;
-        std::fs::rename(&beside, path)
-    };
-    write().inspect_err(|_| {
-        // What could not be written need not stay.
-        let _ = std::fs::remove_file(&beside);
-    })
+    if lock_within(&file, LOCK_WAIT)? { Ok(file) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn mount(source: &str, at: &str) -> MountEntry {
         MountEntry {
@@ -175,7 +153,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let held = lock(&dir.path().join("utab.lock")).unwrap();
         let directory = dir.path().to_owned();
-        let waiting = thread::spawn(move || change(&directory, true, |lines| lines.push(b"SRC=x".to_vec())));
+        let waiting =
+            std::thread::spawn(move || change(&directory, true, |lines| lines.push(b"SRC=x".to_vec())));
         drop(held);
         waiting.join().unwrap().unwrap();
         assert_eq!(std::fs::read(dir.path().join("utab")).unwrap(), b"SRC=x\n");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
-use super::names_of_cid_parts;
+use super::{CidPartArgs, names_of_cid_parts};
 use crate::cli::values;
 
 const WHERE_HELP: &str = "\
@@ -51,15 +51,8 @@ pub(in crate::cli) struct PutArgs {
     /// The CID that the file, a single one, must have; other bytes are refused
     #[arg(long = "as", value_name = "CID", env = "IPFS_PERSIST_MOUNT_AS")]
     pub(in crate::cli) cid: Option<OsString>,
-    /// CID version, 0 or 1 [default: 1]
-    #[arg(long, value_name = "V", env = "IPFS_PERSIST_MOUNT_CID_VERSION")]
-    pub(in crate::cli) cid_version: Option<String>,
-    /// Codec, by name or number [default: raw]
-    #[arg(long, alias = "cid-codec", value_name = "C", env = "IPFS_PERSIST_MOUNT_CID_CODEC")]
-    pub(in crate::cli) codec: Option<String>,
-    /// Hash function [default: sha2-256]
-    #[arg(long, alias = "cid-hash", value_name = "H", env = "IPFS_PERSIST_MOUNT_CID_HASH")]
-    pub(in crate::cli) hash: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) parts: CidPartArgs,
     /// Largest block; a mount has a limit of its own beside it
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::some_size, default_value = "2MiB")]
     pub(in crate::cli) max_block_size: u64,

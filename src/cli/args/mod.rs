@@ -307,13 +307,9 @@ pub(in crate::cli) struct BackendsArgs {
     pub(in crate::cli) json: bool,
 }
 
-/// The flags of `cid`.
+/// The CID that each file gets.
 #[derive(Debug, clap::Args)]
-#[command(args_override_self = true, after_help = names_of_cid_parts())]
-pub(in crate::cli) struct CidArgs {
-    /// The files; - is standard input
-    #[arg(required = true, value_name = "FILE")]
-    pub(in crate::cli) files: Vec<PathBuf>,
+pub(in crate::cli) struct CidPartArgs {
     /// CID version, 0 or 1 [default: 1]
     #[arg(long, value_name = "V", env = "IPFS_PERSIST_MOUNT_CID_VERSION")]
     pub(in crate::cli) cid_version: Option<String>,
@@ -323,6 +319,17 @@ pub(in crate::cli) struct CidArgs {
     /// Hash function [default: sha2-256]
     #[arg(long, alias = "cid-hash", value_name = "H", env = "IPFS_PERSIST_MOUNT_CID_HASH")]
     pub(in crate::cli) hash: Option<String>,
+}
+
+/// The flags of `cid`.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true, after_help = names_of_cid_parts())]
+pub(in crate::cli) struct CidArgs {
+    /// The files; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(in crate::cli) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) parts: CidPartArgs,
     /// Refuse files that are larger, because no mount with this limit takes them as one block
     #[arg(long, value_name = "SIZE", env = "IPFS_PERSIST_MOUNT_MAX_BLOCK_SIZE", value_parser = values::some_size, default_value = "2MiB")]
     pub(in crate::cli) max_block_size: u64,

@@ -17,7 +17,7 @@ const READ_BYTES: usize = 64 << 10;
 /// Prints `CID  FILE` for each file. A file that cannot be read, or that is larger than a block may
 /// be, is an error of its own; the others are still printed, and the exit code is 1.
 pub(in crate::cli) fn run(args: &CidArgs) -> Result<ExitCode> {
-    let options = args.cid_options()?;
+    let options = args.parts.cid_options()?;
     let mut code = ExitCode::SUCCESS;
     let mut out = io::stdout().lock();
     for file in &args.files {

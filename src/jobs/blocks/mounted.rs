@@ -9,7 +9,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use tracing::debug;
 use super::{Blocks, Facts, Listed, StoreFacts, Visit};
 use crate::block::{Block, Cid, Key, bytes_match, canonical};
 use crate::sys::errno::*;
-use crate::sys::{self, Holder, MountEntry};
+use crate::sys::{self, Holder};
 use crate::{Error, Result};
 
 /// Where the daemon describes itself, below the mount point.
@@ -67,22 +66,14 @@ impl Mounted {
     /// # Errors
     /// [`Error::NotMounted`]; [`Error::MountDead`] if nobody serves it any more, or in time.
     pub fn open(path: &Path) -> Result<Self> {
-        let not_mounted = || Error::NotMounted { path: path.to_owned() };
-        let entry = match sys::find(path) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(not_mounted());
-            }
-            found => found?,
-        };
-        let entry = entry.filter(MountEntry::is_ours).ok_or_else(not_mounted)?;
-        let mount_point = entry.mount_point;
+        let mount_point = sys::mount_of_ours(path)?.mount_point;
         let (directory, status) = ask(mount_point.clone()).map_err(|error| match error.raw_os_error() {
             Some(ENOTCONN | ECONNABORTED) => Error::MountDead { path: mount_point.clone() },
             None if error.kind() == io::ErrorKind::TimedOut => Error::MountDead { path: mount_point.clone() },
             // It has been unmounted since it was looked up.
             Some(ENOENT) => {
                 debug!(path = %mount_point.display(), %error, "the mount is in the table and has no status");
-                not_mounted()
+                Error::NotMounted { path: path.to_owned() }
             }
             _ => Error::io_at("ask the mount at", &mount_point, error),
         })?;
@@ -148,20 +139,14 @@ impl Mounted {
     }
 }
 
-/// The root of a mount and what it says of itself, asked on a thread of its own: a daemon that hangs
-/// would keep us for ever.
+/// The root of a mount and what it says of itself.
 fn ask(mount_point: PathBuf) -> io::Result<(File, Status)> {
-    let (sender, receiver) = mpsc::channel();
-    thread::Builder::new().name("status".to_owned()).spawn(move || {
-        let asked = File::open(&mount_point).and_then(|directory| {
-            // Through the descriptor, which proves that it is the mount's.
-            let text = fs::read(path_of(&directory).join(STATUS_FILE))?;
-            Ok((directory, serde_json::from_slice(&text)?))
-        });
-        // Nobody listens any more if it took too long.
-        let _ = sender.send(asked);
-    })?;
-    receiver.recv_timeout(STATUS_WAIT).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    sys::answer_within(STATUS_WAIT, move || {
+        let directory = File::open(&mount_point)?;
+        // Through the descriptor, which proves that it is the mount's.
+        let text = fs::read(path_of(&directory).join(STATUS_FILE))?;
+        Ok((directory, serde_json::from_slice(&text)?))
+    })
 }
 
 fn path_of(directory: &File) -> PathBuf {
