@@ -9,13 +9,12 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::process::{Child, Command, Stdio};
 
 use ipfs_persist_mount::datastore::backend;
 
 use common::{
-    Bench, Mounted, backends, bytes, cid_of, close, detach, durable_backends, errno, eventually, need, put,
-    rows, sh_ok, wait_for,
+    Bench, Trace, backends, bytes, cid_of, close, detach, durable_backends, errno, eventually, put, rows,
+    sh_ok,
 };
 
 fn main() {
@@ -47,69 +46,6 @@ fn main() {
         (vec!["memory"], cases![memory_keeps_blocks_until_the_unmount]),
         (backends(), all),
     ]);
-}
-
-/// Every sync of the daemon fails with EIO for as long as this lasts; `None`, loudly, without strace.
-fn failing_disk(bench: &Bench, mount: &Mounted) -> Option<Trace> {
-    let calls = "fsync,fdatasync,sync_file_range,msync,syncfs";
-    Trace::with(bench, mount, &["-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:error=EIO")])
-}
-
-/// What the daemon asks of the disk, as strace tells it.
-struct Trace {
-    strace: Child,
-    file: std::path::PathBuf,
-}
-
-impl Trace {
-    /// Begins to look at the system calls by which bytes reach the disk; `None`, loudly, without strace.
-    fn begin(bench: &Bench, mount: &Mounted) -> Option<Self> {
-        Self::with(bench, mount, &["-e", "trace=fsync,fdatasync"])
-    }
-
-    fn with(bench: &Bench, mount: &Mounted, arguments: &[&str]) -> Option<Self> {
-        if !need("strace") {
-            return None;
-        }
-        let file = bench.path().join("trace");
-        let strace = Command::new("strace")
-            .args(["-f", "-qq"])
-            .args(arguments)
-            .args(["-e", "signal=none", "-o"])
-            .arg(&file)
-            .args(["-p", &mount.pid().to_string()])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let trace = Self { strace, file };
-        let traced = format!("/proc/{}/task", mount.pid());
-        eventually("every thread is traced", || {
-            fs::read_dir(&traced).unwrap().flatten().all(|task| {
-                fs::read_to_string(task.path().join("status"))
-                    .is_ok_and(|status| status.contains(&format!("TracerPid:\t{}\n", trace.strace.id())))
-            })
-        });
-        Some(trace)
-    }
-
-    /// Syncs that have succeeded so far: a thread that is traced goes on when its line was written.
-    fn syncs(&self) -> usize {
-        let text = fs::read_to_string(&self.file).unwrap_or_default();
-        let is_sync = |line: &&str| {
-            ["fsync(", "fdatasync(", "fdatasync resumed", "fsync resumed"]
-                .iter()
-                .any(|call| line.contains(call))
-        };
-        text.lines().filter(is_sync).filter(|line| line.ends_with("= 0")).count()
-    }
-}
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        // It lets go of the daemon, which goes on.
-        let _ = Command::new("kill").args(["-TERM", &self.strace.id().to_string()]).status();
-        wait_for(&mut self.strace);
-    }
 }
 
 /// > `close` of a written file returned 0 | survives a power cut | survives SIGKILL | readable until the
@@ -292,7 +228,7 @@ fn a_failed_database_is_opened_again(backend: &'static str) {
     let mount = bench.mount();
     let stored = bytes(1, 5000);
     put(mount.path(cid_of(&stored)), &stored).unwrap();
-    let Some(disk) = failing_disk(&bench, &mount) else { return };
+    let Some(disk) = Trace::failing_syncs(&bench, &mount) else { return };
     for seed in 2..5 {
         assert_eq!(errno(put(mount.path(cid_of(&bytes(seed, 100))), &bytes(seed, 100))), libc::EIO);
     }
@@ -320,7 +256,7 @@ fn a_failed_sled_waits_for_a_remount(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount();
     put(mount.path(cid_of(b"stored")), b"stored").unwrap();
-    let Some(disk) = failing_disk(&bench, &mount) else { return };
+    let Some(disk) = Trace::failing_syncs(&bench, &mount) else { return };
     assert_eq!(errno(put(mount.path(cid_of(b"lost")), b"lost")), libc::EIO);
     drop(disk);
     assert_eq!(errno(put(mount.path(cid_of(b"new")), b"new")), libc::EIO);

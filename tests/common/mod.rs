@@ -12,10 +12,12 @@ pub mod mounted;
 pub mod raw;
 pub mod rows;
 pub mod stores;
+pub mod trace;
 pub mod users;
 
 pub use disk::Disk;
 pub use mounted::{Bench, Mounted};
+pub use trace::Trace;
 
 use std::ffi::OsStr;
 use std::fs;

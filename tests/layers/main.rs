@@ -7,10 +7,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod checks;
+#[path = "../common/sources.rs"]
+mod sources;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use sources::source_files;
 
 /// Modules of the crate with their layer; a module imports from its own layer and from lower ones.
 const LAYERS: &[(&str, u32)] = &[
@@ -379,18 +383,4 @@ fn offending_path(file: &str, path: &[String]) -> Option<String> {
     let is_errno = target == "sys" && path.get(2).is_some_and(|name| name == ERROR_MAY_USE);
     (own == "error" && !is_errno)
         .then(|| format!("error uses {shown}; it may use sys::{ERROR_MAY_USE} alone"))
-}
-
-fn source_files(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(source_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }

@@ -7,6 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 
+use super::common::Trace;
 use super::*;
 
 /// A service manager's socket, and how a service is told of it.
@@ -181,7 +182,7 @@ fn a_mount_that_was_moved_and_bound_is_detached_everywhere() {
 /// > A store that could not be closed is an error of both (exit code 4).
 #[test]
 fn a_store_that_could_not_be_closed_is_said_so() {
-    if !fuse_available() || !common::need("strace") {
+    if !fuse_available() {
         return;
     }
     let bench = Bench::new("pebble");
@@ -191,25 +192,12 @@ fn a_store_that_could_not_be_closed_is_said_so() {
     let mounted = bench.mount();
     write_new(&mounted.path(cid_of(b"stored")), b"stored").unwrap();
     write_new(&mounted.path(cid_of(b"removed")), b"removed").unwrap();
-    let pid = mounted.pid().to_string();
-    let calls = "fsync,fdatasync,sync_file_range,syncfs";
-    let mut strace = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")])
-        .args(["-e", &format!("inject={calls}:error=EIO"), "-p", &pid])
-        .spawn()
-        .unwrap();
-    let traced = format!("/proc/{pid}/task");
-    eventually("every thread is traced", || {
-        fs::read_dir(&traced).unwrap().flatten().all(|task| {
-            fs::read_to_string(task.path().join("status"))
-                .is_ok_and(|status| status.contains(&format!("TracerPid:\t{}\n", strace.id())))
-        })
-    });
+    let Some(disk) = Trace::failing_syncs(&bench, &mounted) else { return };
     fs::remove_file(mounted.path(cid_of(b"removed"))).unwrap();
     let output = run(program().args(["unmount", "--timeout", "20"]).arg(&mounted.mnt));
     exits(&output, 4, &["was not closed cleanly", bench.data().to_str().unwrap()]);
     assert!(!mounted.wait().success());
-    wait_for(&mut strace);
+    drop(disk);
     // The next start knows, and mends it.
     let mounted = bench.mount_with(&["--lock-wait", "0"]);
     assert!(mounted.log().contains("the last holder of this store did not close it"), "{}", mounted.log());

@@ -31,6 +31,8 @@
 mod checks;
 mod document;
 mod quotations;
+#[path = "../common/sources.rs"]
+mod sources;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,6 +40,7 @@ use std::path::{Path, PathBuf};
 
 use document::Sentence;
 use quotations::{Quotation, cases, quotations};
+use sources::source_files;
 
 /// A Rust file: its path in the repository, and its text.
 struct Source {
@@ -98,20 +101,6 @@ fn without_harness(manifest: &str) -> Vec<&str> {
     let tables = manifest.split("[[").filter(|table| table.starts_with("test]]"));
     let bare = tables.filter(|table| table.lines().any(|line| line == "harness = false"));
     bare.filter_map(|table| table.split_once("name = \"")?.1.split('"').next()).collect()
-}
-
-fn source_files(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(source_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }
 
 #[test]
