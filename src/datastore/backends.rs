@@ -29,6 +29,9 @@ pub struct OpenRequest {
     pub create: bool,
     /// Never write anything.
     pub read_only: bool,
+    /// The engine was open a moment ago and has failed: what it wrote and did not sync may never reach the
+    /// disk, although it can be read.
+    pub after_failure: bool,
     /// Most bytes of blocks that a volatile engine may hold.
     pub memory_limit_bytes: u64,
 }
