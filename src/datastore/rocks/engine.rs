@@ -58,6 +58,9 @@ pub(super) fn open(request: &OpenRequest, flavour: Flavour) -> Result<Box<dyn Da
         dirty: Dirty::default(),
         deletions: AtomicU64::new(0),
     };
+    if request.after_failure && !request.read_only {
+        tables.write_out_the_log()?;
+    }
     Indexed::open(tables, request)
 }
 
@@ -81,6 +84,17 @@ impl Rocks {
         let families =
             [self.family(BLOCKS)?, self.family(META)?, self.family(rocksdb::DEFAULT_COLUMN_FAMILY_NAME)?];
         self.database.flush_cfs_opt(&families, &options).map_err(|error| self.failed("flush", error))
+    }
+
+    /// The kernel takes what it could not write for written, so the log can be read as long as its pages are
+    /// in memory, and no sync of it means anything. What was read from it goes into files, if there is room:
+    /// on a full disk nothing was lost.
+    fn write_out_the_log(&self) -> Result<()> {
+        let needed = self.pending_bytes().saturating_add(FLUSHED_EARLY_BYTES_MIN);
+        if space_of(&self.path)?.free_bytes < needed {
+            return Ok(());
+        }
+        self.flush(true)
     }
 
     /// Room is kept for what is in memory, which is refused to new blocks: on a disk that is nearly full
