@@ -46,8 +46,8 @@ impl Content {
     }
 }
 
-/// Several threads store, sync and remove blocks for this long. `session` keeps the numbers of one mount
-/// apart from those of another.
+/// Several threads store and remove blocks for this long, and in every other session sync some.
+/// `session` also keeps the numbers of one mount apart from those of another.
 pub fn run(mnt: &Path, log: &Appender, seed: u64, session: u64, time: Duration) {
     let until = Instant::now() + time;
     std::thread::scope(|scope| {
@@ -58,6 +58,7 @@ pub fn run(mnt: &Path, log: &Appender, seed: u64, session: u64, time: Duration) 
                 log,
                 seed,
                 numbers: Random::new(seed ^ first),
+                syncs: session.is_multiple_of(2),
                 next: first,
                 stored: Vec::new(),
                 removed: Vec::new(),
@@ -72,6 +73,7 @@ struct Worker<'a> {
     log: &'a Appender,
     seed: u64,
     numbers: Random,
+    syncs: bool,
     next: u64,
     stored: Vec<u64>,
     removed: Vec<u64>,
@@ -89,12 +91,14 @@ enum Step {
 impl Worker<'_> {
     fn work(mut self, until: Instant) {
         while Instant::now() < until {
+            // Where nobody asks for a sync, much gathers between those that come by themselves.
+            let (sync, sync_root) = if self.syncs { (8, 4) } else { (0, 0) };
             let steps = [
                 (55, Step::Put),
-                (8, Step::PutAndSync),
+                (sync, Step::PutAndSync),
                 (25, Step::Remove),
                 (8, Step::PutAgain),
-                (4, Step::SyncRoot),
+                (sync_root, Step::SyncRoot),
             ];
             match self.numbers.weighted(&steps) {
                 Step::Put => self.put_new(false),
@@ -146,7 +150,7 @@ impl Worker<'_> {
             return;
         }
         let number = self.removed.swap_remove(self.numbers.below(self.removed.len()));
-        let sync = self.numbers.chance(20);
+        let sync = self.syncs && self.numbers.chance(20);
         self.put(number, sync);
     }
 
