@@ -96,6 +96,8 @@ impl Left {
     }
 }
 
+/// > After a power cut the log of `badger` and `pebble` may end with what was never synced, in part: a mount
+/// > for writing cuts that off, and read-only such a store is refused (exit code 4).
 #[test]
 fn what_was_never_synced_may_be_there_in_part() {
     for backend in BACKENDS {
@@ -116,6 +118,7 @@ fn what_was_never_synced_may_be_there_in_part() {
     }
 }
 
+/// > Where something that was synced is damaged, nothing is cut off, and the start fails (exit code 4).
 #[test]
 fn damage_to_what_was_synced_is_an_error() {
     for backend in BACKENDS {
