@@ -8,6 +8,8 @@ use std::time::Duration;
 use crate::log::{Log, What};
 use crate::random::Random;
 
+/// Of so many flushes the one is taken that has most to do.
+const FLUSHES: usize = 4;
 /// What a disk writes in one step.
 const SECTOR: usize = 512;
 
@@ -19,7 +21,7 @@ pub enum Place {
     AcknowledgedAndNothingMore,
     /// Right behind an acknowledgement.
     Acknowledged,
-    /// When a flush comes: as much as there is then has not been flushed.
+    /// When a flush comes that has much to do.
     Flush,
     Anywhere,
 }
@@ -54,16 +56,21 @@ impl Cut {
             _ => false,
         };
         let positions: Vec<usize> = (from + 1..records.len()).filter(fits).collect();
-        let position = *numbers.pick(&positions);
-        let flushed = records[..position].iter().rposition(|record| record.what == What::Flush).unwrap_or(0);
+        let (flushed, position) = if place == Place::Flush {
+            let some: Vec<usize> = (0..FLUSHES).map(|_| *numbers.pick(&positions)).collect();
+            let between = some.into_iter().map(|position| (log.flushed_before(position), position));
+            between.max_by_key(|(flushed, position)| log.written(*flushed..*position)).unwrap()
+        } else {
+            let position = *numbers.pick(&positions);
+            (log.flushed_before(position), position)
+        };
         let pending: Vec<(usize, usize)> = (flushed..position)
             .filter_map(|at| match records[at].what {
                 What::Write { length, .. } => Some((at, length)),
                 _ => None,
             })
             .collect();
-        let bytes = pending.iter().map(|(_, length)| length).sum();
-        let unflushed = (pending.len(), bytes);
+        let unflushed = (pending.len(), log.written(flushed..position));
         let made =
             if place == Place::AcknowledgedAndNothingMore { Vec::new() } else { some_of(pending, numbers) };
         Self { place, position, time: records[position].time, flushed, made, unflushed }

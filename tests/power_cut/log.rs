@@ -8,6 +8,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read as _, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -137,7 +138,7 @@ impl Log {
         while position < length {
             let mut header = [0; HEADER];
             reader.read_exact(&mut header).unwrap();
-            let number = |range: std::ops::Range<usize>| {
+            let number = |range: Range<usize>| {
                 header[range].iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
             };
             let (kind, bytes) = (number(0..4) as u32, number(4..8));
@@ -159,6 +160,20 @@ impl Log {
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, at).unwrap();
         bytes
+    }
+
+    /// The flush before this position: what is in front of it is on the disk.
+    pub fn flushed_before(&self, position: usize) -> usize {
+        self.records[..position].iter().rposition(|record| record.what == What::Flush).unwrap_or(0)
+    }
+
+    /// How many bytes these records have written.
+    pub fn written(&self, records: Range<usize>) -> usize {
+        let lengths = self.records[records].iter().map(|record| match record.what {
+            What::Write { length, .. } => length,
+            _ => 0,
+        });
+        lengths.sum()
     }
 
     /// How often this was marked.

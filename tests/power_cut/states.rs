@@ -28,12 +28,13 @@ pub fn try_all(trial: &Trial, log: &Log, states: usize, dir: &Path) -> Vec<Strin
     );
     let names = blocks.iter().map(|number| (Content::new(trial.seed, *number).name(), *number)).collect();
     let mut numbers = Random::new(trial.seed);
-    let mut failures = Vec::new();
+    let (mut failures, mut unflushed_max) = (Vec::new(), 0);
     for state in 0..states {
         let place = PLACES[state % PLACES.len()];
         // A store that is only being made may be lost, but not in the way of a new one.
         let ready = if place == Place::Anywhere { Mark::DiskReady } else { Mark::Mounted };
         let cut = Cut::choose(log, log.first(ready), place, &mut numbers);
+        unflushed_max = unflushed_max.max(cut.unflushed.1);
         let what = format!(
             "state {state}, cut at {} of {} ({:?}), {} of {} writes not flushed ({} KiB) were made",
             cut.position,
@@ -50,6 +51,11 @@ pub fn try_all(trial: &Trial, log: &Log, states: usize, dir: &Path) -> Vec<Strin
             failures.push(format!("{what}: {why}"));
         }
     }
+    eprintln!(
+        "  {states} power cuts, up to {} KiB not flushed, {} did harm",
+        unflushed_max >> 10,
+        failures.len()
+    );
     failures
 }
 

@@ -13,8 +13,9 @@ use crate::random::Random;
 const THREADS: u64 = 3;
 /// Each has so many numbers for its blocks.
 const NUMBERS: u64 = 1_000_000;
-/// Longest time between two operations of a thread.
+/// Longest time between two operations of a thread. Where nobody asks for a sync, more gathers.
 const PAUSE_MICROS_MAX: usize = 25_000;
+const PAUSE_MICROS_MAX_WITHOUT_SYNCS: usize = 8_000;
 
 /// A block by its number: what it holds, and under which name it is stored and listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +92,8 @@ enum Step {
 impl Worker<'_> {
     fn work(mut self, until: Instant) {
         while Instant::now() < until {
-            // Where nobody asks for a sync, much gathers between those that come by themselves.
-            let (sync, sync_root) = if self.syncs { (8, 4) } else { (0, 0) };
+            let (sync, sync_root, pause) =
+                if self.syncs { (8, 4, PAUSE_MICROS_MAX) } else { (0, 0, PAUSE_MICROS_MAX_WITHOUT_SYNCS) };
             let steps = [
                 (55, Step::Put),
                 (sync, Step::PutAndSync),
@@ -108,7 +109,7 @@ impl Worker<'_> {
                 Step::SyncRoot => self.sync_root(),
             }
             // The time for which things have been acknowledged matters, so the work has to take some.
-            std::thread::sleep(Duration::from_micros(self.numbers.below(PAUSE_MICROS_MAX) as u64));
+            std::thread::sleep(Duration::from_micros(self.numbers.below(pause) as u64));
         }
     }
 
