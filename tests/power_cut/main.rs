@@ -41,7 +41,7 @@ use log::{Appender, Log, Mark};
 const SESSION: Duration = Duration::from_millis(1500);
 const SESSIONS: u64 = 2;
 /// Disks that are made of each log in every build.
-const STATES: usize = 5;
+const STATES: usize = 12;
 const SEED: u64 = 0x2026_1126;
 
 fn main() {
