@@ -1,0 +1,266 @@
+//! A run: where it works, what it takes part, and the rounds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ipfs_persist_mount::datastore::{BACKENDS, Backend};
+use ipfs_persist_mount::sys::ScratchDir;
+
+use crate::outcome::{During as _, Outcome, fail};
+use crate::results::{Figure, Results};
+use crate::served::Served;
+
+/// How long one sample takes, if the contender is fast enough to do several operations in that time.
+const SAMPLE_TIME: Duration = Duration::from_millis(20);
+
+/// What was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Fewer rounds.
+    pub quick: bool,
+    /// Only these backends; all if there are none.
+    pub backends: Vec<String>,
+    /// Only rows whose name contains this.
+    pub rows: String,
+    /// The program that is measured.
+    pub program: PathBuf,
+    /// In which directory to work.
+    pub work: PathBuf,
+}
+
+/// See the module.
+pub struct Run {
+    /// What was asked for.
+    pub options: Options,
+    /// What has been measured so far.
+    pub results: Results,
+    /// The backends that take part.
+    pub backends: Vec<&'static Backend>,
+    /// Whether the program knows `--durability relaxed`.
+    pub relaxed: bool,
+    work: ScratchDir,
+    stop: Arc<AtomicBool>,
+}
+
+/// Who is measured: a name, a directory, and the mount that it may be.
+#[derive(Debug)]
+pub struct Contender {
+    /// The name in the tables.
+    pub name: String,
+    /// Where its files are.
+    pub dir: PathBuf,
+    /// The mount.
+    pub served: Option<Served>,
+}
+
+impl Contender {
+    /// One that is no mount.
+    pub fn directory(name: &str, dir: PathBuf) -> Self {
+        Self { name: name.to_owned(), dir, served: None }
+    }
+
+    /// One that is a mount.
+    pub fn mount(name: &str, dir: PathBuf, served: Served) -> Self {
+        Self { name: name.to_owned(), dir, served: Some(served) }
+    }
+}
+
+/// How a mount answers for what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// When close(2) returns.
+    Close,
+    /// Soon.
+    Relaxed,
+}
+
+impl Run {
+    /// Prepares a run. `stop` ends it at the next sample.
+    pub fn new(options: Options, stop: Arc<AtomicBool>) -> Outcome<Self> {
+        let named = |row: &&Backend| options.backends.is_empty() || options.backends.iter().any(|n| n == row.name);
+        let backends: Vec<&'static Backend> = BACKENDS.iter().filter(named).filter(|row| row.built_in).collect();
+        for name in &options.backends {
+            if !backends.iter().any(|row| row.name == name) {
+                return fail(format!("the backend {name} is not in this build"));
+            }
+        }
+        let work = ScratchDir::new_in(&options.work, "ipm-bench")?;
+        let mut results = Results::default();
+        for row in BACKENDS.iter().filter(|row| !row.built_in) {
+            results.miss(row.name, "not in this build");
+        }
+        let mut run = Self { options, results, backends, relaxed: false, work, stop };
+        let probe = run.place("probe", "memory")?;
+        let mut command = run.program();
+        command.args(["--backend", "memory", "--durability", "relaxed"]);
+        run.relaxed = Served::program(command, &probe)?.is_some();
+        if !run.relaxed {
+            run.results.miss("--durability relaxed", "not in this build");
+        }
+        Ok(run)
+    }
+
+    /// A new directory for a contender of a topic.
+    pub fn place(&self, topic: &str, name: &str) -> Outcome<PathBuf> {
+        let path = self.work.path().join(topic).join(name);
+        fs::create_dir_all(&path).during(format!("make {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Where this run works.
+    pub fn work(&self) -> &Path {
+        self.work.path()
+    }
+
+    /// Our program, without the environment's flags.
+    pub fn program(&self) -> Command {
+        let mut command = Command::new(&self.options.program);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text == "BACKEND" || text == "DATA_PATH" || text.starts_with("IPFS_PERSIST_MOUNT_") {
+                command.env_remove(&name);
+            }
+        }
+        command
+    }
+
+    /// The command that mounts a backend, without the mount point.
+    pub fn mounting(&self, backend: &Backend, data: &Path, durability: Durability) -> Command {
+        let mut command = self.program();
+        command.args(["--backend", backend.name]);
+        if backend.durable {
+            command.arg("--data-path").arg(data);
+        } else {
+            command.args(["--memory-limit", "4GiB"]);
+        }
+        if durability == Durability::Relaxed {
+            command.args(["--durability", "relaxed"]);
+        }
+        command
+    }
+
+    /// A mount of a backend, on a store in the topic's directory; also says how long that took.
+    pub fn mount(
+        &self,
+        topic: &str,
+        name: &str,
+        backend: &Backend,
+        durability: Durability,
+    ) -> Outcome<(Contender, Duration)> {
+        let data = self.work.path().join(topic).join(format!("{name}.data"));
+        let dir = self.place(topic, name)?;
+        let command = self.mounting(backend, &data, durability);
+        match Served::program(command, &dir)? {
+            Some((served, took)) => Ok((Contender::mount(name, dir, served), took)),
+            None => fail(format!("the program does not know its flags for {name}")),
+        }
+    }
+
+    /// Where the data of a contender's store is.
+    pub fn data(&self, topic: &str, name: &str) -> PathBuf {
+        self.work.path().join(topic).join(format!("{name}.data"))
+    }
+
+    /// Removes what a topic has made, once nothing is mounted in it.
+    pub fn clear(&self, topic: &str) -> Outcome<()> {
+        fs::remove_dir_all(self.work.path().join(topic)).during(format!("remove what {topic} has made"))
+    }
+
+    /// Whether a row was asked for.
+    pub fn wants(&self, topic: &str, row: &str) -> bool {
+        format!("{topic}: {row}").contains(&self.options.rows)
+    }
+
+    /// Whether any of the rows was asked for.
+    pub fn wants_any(&self, topic: &str, rows: &[&str]) -> bool {
+        rows.iter().any(|row| self.wants(topic, row))
+    }
+
+    /// So many rounds, or a few if it has to be quick.
+    pub fn rounds(&self, full: usize, quick: usize) -> usize {
+        if self.options.quick { quick } else { full }
+    }
+
+    /// Notes a figure, and says it.
+    pub fn note(&mut self, topic: &str, row: &str, contender: &str, unit: &str, samples: Vec<f64>) {
+        let [topic, row, contender, unit] = [topic, row, contender, unit].map(ToOwned::to_owned);
+        let figure = Figure { topic, row, contender, unit, samples };
+        eprintln!("{:<44} {:<16} {:>12.2} {}", figure.row, figure.contender, figure.median(), figure.unit);
+        self.results.figures.push(figure);
+    }
+
+    /// An error if the run is to end.
+    pub fn go_on(&self) -> Outcome<()> {
+        if self.stop.load(Ordering::Acquire) { fail("stopped by a signal") } else { Ok(()) }
+    }
+
+    /// Measures contenders one after the other, round by round, after one round that does not count.
+    /// `rows` names the figures that each measurement gives, in microseconds.
+    pub fn interleave<C, const N: usize>(
+        &mut self,
+        topic: &str,
+        rows: [&str; N],
+        rounds: usize,
+        contenders: &[C],
+        name: impl Fn(&C) -> &str,
+        mut measure: impl FnMut(&C, usize) -> Outcome<[f64; N]>,
+    ) -> Outcome<()> {
+        let mut samples: Vec<[Vec<f64>; N]> =
+            contenders.iter().map(|_| std::array::from_fn(|_| Vec::new())).collect();
+        for round in 0..=rounds {
+            for (contender, samples) in contenders.iter().zip(&mut samples) {
+                self.go_on()?;
+                let what = || format!("{topic}: {} of {}", rows.join(", "), name(contender));
+                let values = measure(contender, round).map_err(|error| {
+                    crate::outcome::Failure(format!("{}: {}", what(), error.0))
+                })?;
+                if round > 0 {
+                    for (samples, value) in samples.iter_mut().zip(values) {
+                        samples.push(value);
+                    }
+                }
+            }
+        }
+        for (index, row) in rows.iter().enumerate() {
+            for (contender, samples) in contenders.iter().zip(&samples) {
+                if let Some(samples) = samples.get(index) {
+                    self.note(topic, row, name(contender), "us", samples.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does something with one after the other, again and again, for a short time; microseconds for each.
+pub fn timed<T>(items: &[T], mut operation: impl FnMut(&T) -> Outcome<()>) -> Outcome<f64> {
+    let begun = Instant::now();
+    let mut count = 0_u32;
+    loop {
+        for item in items {
+            operation(item)?;
+            count += 1;
+            if count.is_multiple_of(4) && begun.elapsed() > SAMPLE_TIME {
+                return Ok(micros(begun.elapsed()) / f64::from(count));
+            }
+        }
+    }
+}
+
+/// Does something once with each; microseconds for each.
+pub fn timed_once<T>(items: &[T], mut operation: impl FnMut(&T) -> Outcome<()>) -> Outcome<f64> {
+    let begun = Instant::now();
+    for item in items {
+        operation(item)?;
+    }
+    Ok(micros(begun.elapsed()) / items.len().max(1) as f64)
+}
+
+/// A time in microseconds.
+pub fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
