@@ -6,13 +6,16 @@
 //! has the start of a program in it, but the time that a mount takes to start.
 
 mod data;
+mod engines;
 mod floor;
 mod outcome;
 mod peers;
+mod processors;
 mod reading;
 mod results;
 mod run;
 mod served;
+mod writing;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -85,6 +88,7 @@ fn run(arguments: &[String]) -> Outcome<()> {
     let _signals = sys::listen(move |_, _| told.store(true, Ordering::Release))?;
     let mut run = Run::new(options, stop)?;
     reading::measure(&mut run)?;
+    writing::measure(&mut run)?;
     let file = output.join("results.json");
     std::fs::write(&file, serde_json::to_vec_pretty(&run.results)?).during(format!("write {}", file.display()))
 }

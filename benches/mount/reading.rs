@@ -9,6 +9,7 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use crate::data::{Piece, pieces};
 use crate::outcome::{During as _, Outcome, fail};
 use crate::peers;
+use crate::processors::OnOneProcessor;
 use crate::run::{Contender, Durability, Run, timed, timed_once};
 use crate::served::Served;
 
@@ -45,7 +46,8 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
         sets.push(pieces(seed, set.count, set.bytes)?);
     }
     let contenders = contenders(run, &sets)?;
-    let rounds = run.rounds(15, 5);
+    let rounds = run.rounds(31, 9);
+    let pinned = OnOneProcessor::new(&contenders)?;
     for (set, pieces) in SETS.iter().zip(&sets) {
         if set.hot == READ_1K && run.wants(TOPIC, STAT) {
             run.interleave(TOPIC, [STAT], rounds, &contenders, |c| &c.name, |contender, _| {
@@ -72,6 +74,7 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
             measure_dropped(run, row, rounds, &contenders, pieces)?;
         }
     }
+    drop(pinned);
     drop(contenders);
     run.clear(TOPIC)
 }

@@ -15,7 +15,11 @@ use crate::results::{Figure, Results};
 use crate::served::Served;
 
 /// How long one sample takes, if the contender is fast enough to do several operations in that time.
-const SAMPLE_TIME: Duration = Duration::from_millis(20);
+const SAMPLE_TIME: Duration = Duration::from_millis(8);
+/// How many operations come before those that are timed.
+const WARM_UP: usize = 8;
+/// How long the machine is left alone before each sample.
+const SETTLE_TIME: Duration = Duration::from_millis(2);
 
 /// What was asked for.
 #[derive(Debug, Clone, Default)]
@@ -199,7 +203,8 @@ impl Run {
     }
 
     /// Measures contenders one after the other, round by round, after one round that does not count.
-    /// `rows` names the figures that each measurement gives, in microseconds.
+    /// `rows` names the figures that each measurement gives, in microseconds; those without a name are
+    /// dropped.
     pub fn interleave<C, const N: usize>(
         &mut self,
         topic: &str,
@@ -212,8 +217,13 @@ impl Run {
         let mut samples: Vec<[Vec<f64>; N]> =
             contenders.iter().map(|_| std::array::from_fn(|_| Vec::new())).collect();
         for round in 0..=rounds {
-            for (contender, samples) in contenders.iter().zip(&mut samples) {
+            for index in shuffled(contenders.len(), round) {
+                let (Some(contender), Some(samples)) = (contenders.get(index), samples.get_mut(index)) else {
+                    continue;
+                };
                 self.go_on()?;
+                // What the one before has left to its threads ends here, and not in somebody else's sample.
+                std::thread::sleep(SETTLE_TIME);
                 let what = || format!("{topic}: {} of {}", rows.join(", "), name(contender));
                 let values = measure(contender, round).map_err(|error| {
                     crate::outcome::Failure(format!("{}: {}", what(), error.0))
@@ -225,7 +235,7 @@ impl Run {
                 }
             }
         }
-        for (index, row) in rows.iter().enumerate() {
+        for (index, row) in rows.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
             for (contender, samples) in contenders.iter().zip(&samples) {
                 if let Some(samples) = samples.get(index) {
                     self.note(topic, row, name(contender), "us", samples.clone());
@@ -236,8 +246,26 @@ impl Run {
     }
 }
 
+/// The numbers below `count` in an order that differs from round to round, so that nobody always comes
+/// behind the same other.
+fn shuffled(count: usize, round: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    let mut state = (round as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for last in (1..count).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        order.swap(last, (state % (last as u64 + 1)) as usize);
+    }
+    order
+}
+
 /// Does something with one after the other, again and again, for a short time; microseconds for each.
 pub fn timed<T>(items: &[T], mut operation: impl FnMut(&T) -> Outcome<()>) -> Outcome<f64> {
+    // The first ones find cold caches of the processor.
+    for item in items.iter().take(WARM_UP) {
+        operation(item)?;
+    }
     let begun = Instant::now();
     let mut count = 0_u32;
     loop {

@@ -1,0 +1,260 @@
+//! Writing: create, write and close of new blocks by one and by several writers, and deleting them.
+//!
+//! Every round writes blocks that were never there before, the same ones for each contender, and deletes
+//! them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Barrier, PoisonError, RwLock};
+use std::time::{Instant, SystemTime};
+
+use ipfs_persist_mount::block::{Block, Cid};
+use ipfs_persist_mount::datastore::{Datastore, Sync};
+use ipfs_persist_mount::sys;
+
+use crate::data::{Piece, pieces};
+use crate::engines;
+use crate::outcome::{During as _, Outcome, fail};
+use crate::peers;
+use crate::processors::OnOneProcessor;
+use crate::run::{Contender, Durability, Run, micros};
+use crate::served::Served;
+
+const TOPIC: &str = "writing";
+/// Who computes the hash alone.
+pub const HASH: &str = "hash";
+/// In front of the name of a backend: its engine called directly.
+pub const ENGINE: &str = "engine ";
+/// The sizes with their names, and how many blocks a sample has.
+const SIZES: [(usize, &str, usize); 3] = [(1 << 10, "1 KiB", 192), (16 << 10, "16 KiB", 96), (256 << 10, "256 KiB", 48)];
+const WRITERS: [usize; 3] = [1, 4, 16];
+
+/// The name of a row.
+pub fn row(size: &str, writers: usize, durability: Durability) -> String {
+    let word = match durability {
+        Durability::Close => "durable",
+        Durability::Relaxed => "relaxed",
+    };
+    let writers = if writers == 1 { "1 writer".to_owned() } else { format!("{writers} writers") };
+    format!("create+write+close {size}, {writers}, {word}")
+}
+
+/// The name of the row in which the blocks of 1 KiB are deleted again.
+pub fn delete_row(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Close => "delete, durable within a second",
+        Durability::Relaxed => "delete, relaxed",
+    }
+}
+
+/// Who stores blocks.
+enum Store {
+    Files { contender: Contender, fsync: bool, keeps: bool },
+    Engine { name: String, engine: Box<dyn Datastore>, sync: Sync },
+    Hash,
+}
+
+impl Store {
+    fn name(&self) -> &str {
+        match self {
+            Store::Files { contender, .. } => &contender.name,
+            Store::Engine { name, .. } => name,
+            Store::Hash => HASH,
+        }
+    }
+
+    fn contender(&self) -> Option<&Contender> {
+        match self {
+            Store::Files { contender, .. } => Some(contender),
+            Store::Engine { .. } | Store::Hash => None,
+        }
+    }
+
+    /// Stores blocks; microseconds for each.
+    fn put(&self, pieces: &[Piece], writers: usize) -> Outcome<f64> {
+        match self {
+            Store::Files { contender, fsync, .. } => {
+                at_once(pieces, writers, |piece| create(&contender.dir, piece, *fsync))
+            }
+            // As many blocks as there are writers share a sync, as a group commit can do at best.
+            Store::Engine { engine, sync, .. } => {
+                let blocks: Vec<Block> = pieces.iter().map(|piece| piece.block.clone()).collect();
+                let begun = Instant::now();
+                for batch in blocks.chunks(writers) {
+                    engine.put(batch, *sync)?;
+                }
+                Ok(micros(begun.elapsed()) / pieces.len() as f64)
+            }
+            Store::Hash => {
+                let cids: Vec<Cid> = pieces.iter().map(|piece| Cid::parse(&piece.name)).collect::<Result<_, _>>()?;
+                let begun = Instant::now();
+                for (cid, piece) in cids.iter().zip(pieces) {
+                    Block::verify(cid, piece.bytes.clone(), SystemTime::UNIX_EPOCH)?;
+                }
+                Ok(micros(begun.elapsed()) / pieces.len() as f64)
+            }
+        }
+    }
+
+    /// What was stored is there.
+    fn check(&self, pieces: &[Piece]) -> Outcome<()> {
+        for piece in pieces {
+            let right = match self {
+                Store::Files { contender, keeps: true, .. } => fs::read(contender.dir.join(&piece.name))? == piece.bytes,
+                Store::Engine { engine, .. } => engine.get(piece.block.key())?.is_some_and(|bytes| bytes == piece.bytes),
+                Store::Files { .. } | Store::Hash => true,
+            };
+            if !right {
+                return fail("other bytes than were written");
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes blocks; microseconds for each.
+    fn remove(&self, pieces: &[Piece]) -> Outcome<f64> {
+        let begun = Instant::now();
+        match self {
+            Store::Files { contender, .. } => {
+                for piece in pieces {
+                    fs::remove_file(contender.dir.join(&piece.name))?;
+                }
+            }
+            Store::Engine { engine, .. } => {
+                for piece in pieces {
+                    engine.remove(std::slice::from_ref(piece.block.key()), Sync::Later)?;
+                }
+            }
+            Store::Hash => {}
+        }
+        Ok(micros(begun.elapsed()) / pieces.len() as f64)
+    }
+}
+
+/// Several writers with a share of the blocks each; microseconds of the whole for each block.
+fn at_once(pieces: &[Piece], writers: usize, put: impl Fn(&Piece) -> Outcome<()> + std::marker::Sync) -> Outcome<f64> {
+    if writers == 1 {
+        let begun = Instant::now();
+        pieces.iter().try_for_each(put)?;
+        return Ok(micros(begun.elapsed()) / pieces.len() as f64);
+    }
+    let barrier = Barrier::new(writers + 1);
+    let failed = RwLock::new(None);
+    let begun = std::thread::scope(|scope| {
+        for share in pieces.chunks(pieces.len().div_ceil(writers)) {
+            scope.spawn(|| {
+                barrier.wait();
+                if let Err(error) = share.iter().try_for_each(&put) {
+                    *failed.write().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+            });
+        }
+        let begun = Instant::now();
+        barrier.wait();
+        begun
+    });
+    let took = micros(begun.elapsed()) / pieces.len() as f64;
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(took), Err)
+}
+
+fn create(dir: &Path, piece: &Piece, fsync: bool) -> Outcome<()> {
+    let mut file: File = OpenOptions::new().write(true).create_new(true).open(dir.join(&piece.name))?;
+    file.write_all(&piece.bytes)?;
+    if fsync {
+        file.sync_all()?;
+    }
+    // The verdict on a block is what close(2) says.
+    Ok(sys::files::close(file)?)
+}
+
+/// Measures all rows that were asked for.
+pub fn measure(run: &mut Run) -> Outcome<()> {
+    for durability in [Durability::Relaxed, Durability::Close] {
+        let all: Vec<String> =
+            SIZES.iter().flat_map(|(_, size, _)| WRITERS.map(|writers| row(size, writers, durability))).collect();
+        let mut names: Vec<&str> = all.iter().map(String::as_str).collect();
+        names.push(delete_row(durability));
+        if run.wants_any(TOPIC, &names) {
+            measure_mode(run, durability)?;
+        }
+    }
+    Ok(())
+}
+
+fn measure_mode(run: &mut Run, durability: Durability) -> Outcome<()> {
+    let stores = stores(run, durability)?;
+    let mut seed = 1000;
+    for writers in WRITERS {
+        let pinned = if writers == 1 {
+            Some(OnOneProcessor::new(stores.iter().filter_map(Store::contender))?)
+        } else {
+            None
+        };
+        for (bytes, size, count) in SIZES {
+            seed += 1000;
+            let name = row(size, writers, durability);
+            let deletes = writers == 1 && bytes == 1 << 10;
+            if !run.wants(TOPIC, &name) && !(deletes && run.wants(TOPIC, delete_row(durability))) {
+                continue;
+            }
+            let count = if durability == Durability::Close { count / 2 } else { count }.max(3 * writers);
+            let measure = |store: &Store, round: usize| {
+                let pieces = pieces(seed + round as u64, count, bytes)?;
+                let put = store.put(&pieces, writers)?;
+                if round == 0 {
+                    store.check(&pieces)?;
+                }
+                Ok([put, store.remove(&pieces)?])
+            };
+            let rounds = run.rounds(if writers == 1 { 15 } else { 9 }, 3);
+            // The figures of deletions are taken once.
+            let rows = [name.as_str(), if deletes { delete_row(durability) } else { "" }];
+            run.interleave(TOPIC, rows, rounds, &stores, Store::name, measure)?;
+        }
+        drop(pinned);
+    }
+    run.results.figures.retain(|figure| figure.row != delete_row(durability) || figure.contender != HASH);
+    for store in stores {
+        if let Store::Engine { engine, .. } = store {
+            engine.close()?;
+        }
+    }
+    run.clear(TOPIC)
+}
+
+fn stores(run: &mut Run, durability: Durability) -> Outcome<Vec<Store>> {
+    let relaxed = durability == Durability::Relaxed;
+    let source = run.place(TOPIC, "ext4")?;
+    let floor = run.place(TOPIC, "floor")?;
+    let empty = run.place(TOPIC, "empty")?;
+    let served = Served::floor(&floor, &empty)?;
+    let files = |contender, fsync, keeps| Store::Files { contender, fsync, keeps };
+    let mut stores = vec![
+        files(Contender::directory("ext4", source), !relaxed, true),
+        files(Contender::mount("floor", floor, served), false, false),
+        Store::Hash,
+    ];
+    for backend in run.backends.clone() {
+        // What does not outlive its process has one mode, which is quick.
+        if !backend.durable && !relaxed {
+            continue;
+        }
+        if !backend.durable || !relaxed || run.relaxed {
+            let mode = if backend.durable { durability } else { Durability::Close };
+            let (contender, _) = run.mount(TOPIC, backend.name, backend, mode)?;
+            stores.push(files(contender, false, true));
+        }
+        let name = format!("{ENGINE}{}", backend.name);
+        let engine = engines::open(backend, &run.data(TOPIC, &name)).during(&name)?;
+        let sync = if relaxed { Sync::Later } else { Sync::Now };
+        stores.push(Store::Engine { name, engine, sync });
+    }
+    if relaxed {
+        let below = run.place(TOPIC, "below")?;
+        for peer in peers::mounts(run, TOPIC, &below)? {
+            stores.push(files(peer, false, true));
+        }
+    }
+    Ok(stores)
+}
