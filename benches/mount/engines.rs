@@ -16,10 +16,14 @@ const FILL_BLOCKS: usize = 1000;
 
 /// Opens the engine of a data directory, which is made if it is not there.
 pub fn open(backend: &'static Backend, data: &Path) -> Outcome<Box<dyn Datastore>> {
-    let mut request = OpenRequest { memory_limit_bytes: MEMORY_BYTES_MAX, create: true, ..OpenRequest::default() };
+    let mut request =
+        OpenRequest { memory_limit_bytes: MEMORY_BYTES_MAX, create: true, ..OpenRequest::default() };
     if backend.durable {
-        let options =
-            StoreOptions { backend: Some(backend), data_path: Some(data.to_owned()), ..StoreOptions::default() };
+        let options = StoreOptions {
+            backend: Some(backend),
+            data_path: Some(data.to_owned()),
+            ..StoreOptions::default()
+        };
         Blockstore::open(&options, Arc::default())?.close()?;
         let Some(marker) = Marker::read(data)? else { return fail("a new store has no marker") };
         request.path = data.join(backend.directory);

@@ -90,5 +90,6 @@ fn run(arguments: &[String]) -> Outcome<()> {
     reading::measure(&mut run)?;
     writing::measure(&mut run)?;
     let file = output.join("results.json");
-    std::fs::write(&file, serde_json::to_vec_pretty(&run.results)?).during(format!("write {}", file.display()))
+    std::fs::write(&file, serde_json::to_vec_pretty(&run.results)?)
+        .during(format!("write {}", file.display()))
 }

@@ -19,7 +19,12 @@ pub fn version(program: &str, argument: &str) -> Option<String> {
 }
 
 /// A mount of a peer over a directory; also says how long that took. `None` if it is not installed.
-pub fn mount(run: &mut Run, name: &str, topic: &str, source: &Path) -> Outcome<Option<(Contender, Duration)>> {
+pub fn mount(
+    run: &mut Run,
+    name: &str,
+    topic: &str,
+    source: &Path,
+) -> Outcome<Option<(Contender, Duration)>> {
     let argument = PEERS.iter().find(|(peer, _)| *peer == name).map_or("--version", |(_, argument)| argument);
     if version(name, argument).is_none() {
         run.results.miss(name, "not found");
@@ -39,10 +44,12 @@ pub fn mount(run: &mut Run, name: &str, topic: &str, source: &Path) -> Outcome<O
     Ok(Some((Contender::mount(name, dir, served), took)))
 }
 
-/// Mounts of all peers that are installed, over one directory.
-pub fn mounts(run: &mut Run, topic: &str, source: &Path) -> Outcome<Vec<Contender>> {
+/// Mounts of all peers that are installed, over one directory, or each over an empty one of its own.
+pub fn mounts(run: &mut Run, topic: &str, source: Option<&Path>) -> Outcome<Vec<Contender>> {
     let mut found = Vec::new();
     for (name, _) in PEERS {
+        let own = run.place(topic, &format!("{name}.below"))?;
+        let source = source.unwrap_or(&own);
         found.extend(mount(run, name, topic, source)?.map(|(contender, _)| contender));
     }
     Ok(found)

@@ -50,23 +50,39 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
     let pinned = OnOneProcessor::new(&contenders)?;
     for (set, pieces) in SETS.iter().zip(&sets) {
         if set.hot == READ_1K && run.wants(TOPIC, STAT) {
-            run.interleave(TOPIC, [STAT], rounds, &contenders, |c| &c.name, |contender, _| {
-                let paths = paths(contender, pieces);
-                Ok([timed(&paths, |path| {
-                    let length = fs::metadata(path)?.len();
-                    if length == set.bytes as u64 { Ok(()) } else { fail(format!("a size of {length}")) }
-                })?])
-            })?;
+            let figures = run.interleave(
+                TOPIC,
+                [STAT],
+                rounds,
+                &contenders,
+                |c| &c.name,
+                |contender, _| {
+                    let paths = paths(contender, pieces);
+                    Ok([timed(&paths, |path| {
+                        let length = fs::metadata(path)?.len();
+                        if length == set.bytes as u64 { Ok(()) } else { fail(format!("a size of {length}")) }
+                    })?])
+                },
+            )?;
+            run.keep(figures);
         }
         if run.wants(TOPIC, set.hot) {
-            run.interleave(TOPIC, [set.hot], rounds, &contenders, |c| &c.name, |contender, round| {
-                if round == 0 {
-                    compare(contender, pieces)?;
-                }
-                let paths = paths(contender, pieces);
-                let mut buffer = vec![0; set.bytes];
-                Ok([timed(&paths, |path| read(path, &mut buffer))?])
-            })?;
+            let figures = run.interleave(
+                TOPIC,
+                [set.hot],
+                rounds,
+                &contenders,
+                |c| &c.name,
+                |contender, round| {
+                    if round == 0 {
+                        compare(contender, pieces)?;
+                    }
+                    let paths = paths(contender, pieces);
+                    let mut buffer = vec![0; set.bytes];
+                    Ok([timed(&paths, |path| read(path, &mut buffer))?])
+                },
+            )?;
+            run.keep(figures);
         }
         if let Some(row) = set.dropped
             && run.wants(TOPIC, row)
@@ -101,7 +117,8 @@ fn measure_dropped(
         }
         Ok([took])
     };
-    run.interleave(TOPIC, [row], rounds, contenders, |c| &c.name, measure)?;
+    let figures = run.interleave(TOPIC, [row], rounds, contenders, |c| &c.name, measure)?;
+    run.keep(figures);
     // Engines whose blocks are no files are read through the mount, which counts that.
     for contender in contenders {
         let Some(served) = &contender.served else { continue };
@@ -113,7 +130,11 @@ fn measure_dropped(
             }
             let after = served.requests("read")?;
             if after - before < pieces.len() as u64 {
-                return fail(format!("{}: the cache was not dropped: {} reads", contender.name, after - before));
+                return fail(format!(
+                    "{}: the cache was not dropped: {} reads",
+                    contender.name,
+                    after - before
+                ));
             }
         }
     }
@@ -127,7 +148,8 @@ fn contenders(run: &mut Run, sets: &[Vec<Piece>]) -> Outcome<Vec<Contender>> {
     }
     let floor = run.place(TOPIC, "floor")?;
     let served = Served::floor(&floor, &ext4)?;
-    let mut contenders = vec![Contender::directory("ext4", ext4.clone()), Contender::mount("floor", floor, served)];
+    let mut contenders =
+        vec![Contender::directory("ext4", ext4.clone()), Contender::mount("floor", floor, served)];
     for backend in run.backends.clone() {
         let (contender, _) = run.mount(TOPIC, backend.name, backend, Durability::Close)?;
         for piece in sets.iter().flatten() {
@@ -136,7 +158,7 @@ fn contenders(run: &mut Run, sets: &[Vec<Piece>]) -> Outcome<Vec<Contender>> {
         }
         contenders.push(contender);
     }
-    contenders.extend(peers::mounts(run, TOPIC, &ext4)?);
+    contenders.extend(peers::mounts(run, TOPIC, Some(&ext4))?);
     Ok(contenders)
 }
 

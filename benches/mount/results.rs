@@ -50,6 +50,12 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
 }
 
 impl Figure {
+    /// A figure.
+    pub fn new(topic: &str, row: &str, contender: &str, unit: &str, samples: Vec<f64>) -> Self {
+        let [topic, row, contender, unit] = [topic, row, contender, unit].map(ToOwned::to_owned);
+        Self { topic, row, contender, unit, samples }
+    }
+
     /// The middle of the samples.
     pub fn median(&self) -> f64 {
         median(self.samples.iter().copied()).unwrap_or(f64::NAN)

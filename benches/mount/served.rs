@@ -113,7 +113,8 @@ impl Served {
     /// Processor time of the server so far, in seconds.
     pub fn cpu_secs(&self) -> Outcome<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
         let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok());
         // Fields 14 and 15 of proc_pid_stat(5); these begin with the third. USER_HZ is 100 everywhere.
         match (ticks(11), ticks(12)) {

@@ -1,7 +1,7 @@
 //! Writing: create, write and close of new blocks by one and by several writers, and deleting them.
 //!
-//! Every round writes blocks that were never there before, the same ones for each contender, and deletes
-//! them.
+//! Every round writes blocks that were never there before, the same ones for each contender. They are
+//! deleted when everything has been written, because ext4 makes new files slowly where many were deleted.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
@@ -21,14 +21,24 @@ use crate::processors::OnOneProcessor;
 use crate::run::{Contender, Durability, Run, micros};
 use crate::served::Served;
 
-const TOPIC: &str = "writing";
+/// The size of the blocks that are deleted.
+const DELETED_BYTES: usize = 1 << 10;
 /// Who computes the hash alone.
 pub const HASH: &str = "hash";
 /// In front of the name of a backend: its engine called directly.
 pub const ENGINE: &str = "engine ";
 /// The sizes with their names, and how many blocks a sample has.
-const SIZES: [(usize, &str, usize); 3] = [(1 << 10, "1 KiB", 192), (16 << 10, "16 KiB", 96), (256 << 10, "256 KiB", 48)];
+const SIZES: [(usize, &str, usize); 3] =
+    [(1 << 10, "1 KiB", 192), (16 << 10, "16 KiB", 96), (256 << 10, "256 KiB", 32)];
 const WRITERS: [usize; 3] = [1, 4, 16];
+
+/// The table of a mode.
+fn topic(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Close => "writing, durable",
+        Durability::Relaxed => "writing, relaxed",
+    }
+}
 
 /// The name of a row.
 pub fn row(size: &str, writers: usize, durability: Durability) -> String {
@@ -87,7 +97,8 @@ impl Store {
                 Ok(micros(begun.elapsed()) / pieces.len() as f64)
             }
             Store::Hash => {
-                let cids: Vec<Cid> = pieces.iter().map(|piece| Cid::parse(&piece.name)).collect::<Result<_, _>>()?;
+                let cids: Vec<Cid> =
+                    pieces.iter().map(|piece| Cid::parse(&piece.name)).collect::<Result<_, _>>()?;
                 let begun = Instant::now();
                 for (cid, piece) in cids.iter().zip(pieces) {
                     Block::verify(cid, piece.bytes.clone(), SystemTime::UNIX_EPOCH)?;
@@ -101,8 +112,12 @@ impl Store {
     fn check(&self, pieces: &[Piece]) -> Outcome<()> {
         for piece in pieces {
             let right = match self {
-                Store::Files { contender, keeps: true, .. } => fs::read(contender.dir.join(&piece.name))? == piece.bytes,
-                Store::Engine { engine, .. } => engine.get(piece.block.key())?.is_some_and(|bytes| bytes == piece.bytes),
+                Store::Files { contender, keeps: true, .. } => {
+                    fs::read(contender.dir.join(&piece.name))? == piece.bytes
+                }
+                Store::Engine { engine, .. } => {
+                    engine.get(piece.block.key())?.is_some_and(|bytes| bytes == piece.bytes)
+                }
                 Store::Files { .. } | Store::Hash => true,
             };
             if !right {
@@ -133,7 +148,11 @@ impl Store {
 }
 
 /// Several writers with a share of the blocks each; microseconds of the whole for each block.
-fn at_once(pieces: &[Piece], writers: usize, put: impl Fn(&Piece) -> Outcome<()> + std::marker::Sync) -> Outcome<f64> {
+fn at_once(
+    pieces: &[Piece],
+    writers: usize,
+    put: impl Fn(&Piece) -> Outcome<()> + std::marker::Sync,
+) -> Outcome<f64> {
     if writers == 1 {
         let begun = Instant::now();
         pieces.iter().try_for_each(put)?;
@@ -168,66 +187,89 @@ fn create(dir: &Path, piece: &Piece, fsync: bool) -> Outcome<()> {
     Ok(sys::files::close(file)?)
 }
 
+/// The rows of a mode that were asked for: size, number of blocks, writers and name.
+fn wanted(run: &Run, durability: Durability) -> Vec<(usize, usize, usize, String)> {
+    let all = WRITERS.iter().flat_map(|writers| {
+        SIZES.map(|(bytes, size, count)| {
+            // Syncs take long.
+            let count = if durability == Durability::Close { count / 2 } else { count };
+            (bytes, count.max(2 * writers), *writers, row(size, *writers, durability))
+        })
+    });
+    let deletes = run.wants(topic(durability), delete_row(durability));
+    let is_deleted = |writers, bytes| deletes && writers == 1 && bytes == DELETED_BYTES;
+    all.filter(|(bytes, _, writers, name)| run.wants(topic(durability), name) || is_deleted(*writers, *bytes)).collect()
+}
+
 /// Measures all rows that were asked for.
 pub fn measure(run: &mut Run) -> Outcome<()> {
+    let mut written = Vec::new();
     for durability in [Durability::Relaxed, Durability::Close] {
-        let all: Vec<String> =
-            SIZES.iter().flat_map(|(_, size, _)| WRITERS.map(|writers| row(size, writers, durability))).collect();
-        let mut names: Vec<&str> = all.iter().map(String::as_str).collect();
-        names.push(delete_row(durability));
-        if run.wants_any(TOPIC, &names) {
-            measure_mode(run, durability)?;
+        if !wanted(run, durability).is_empty() {
+            written.push((durability, measure_mode(run, durability)?));
         }
+    }
+    for (durability, (stores, rounds)) in written {
+        if run.wants(topic(durability), delete_row(durability)) {
+            let rows = [delete_row(durability)];
+            let stores: Vec<&Store> = stores.iter().filter(|store| !matches!(store, Store::Hash)).collect();
+            let pinned = OnOneProcessor::new(stores.iter().filter_map(|store| store.contender()))?;
+            let figures = run.interleave(
+                topic(durability),
+                rows,
+                rounds.len() - 1,
+                &stores,
+                |s| s.name(),
+                |store, round| Ok([store.remove(rounds.get(round).map_or(&[][..], Vec::as_slice))?]),
+            )?;
+            drop(pinned);
+            run.keep(figures);
+        }
+        for store in stores {
+            if let Store::Engine { engine, .. } = store {
+                engine.close()?;
+            }
+        }
+        run.clear(topic(durability))?;
     }
     Ok(())
 }
 
-fn measure_mode(run: &mut Run, durability: Durability) -> Outcome<()> {
+/// Stores, and what is to be deleted in each round.
+type Written = (Vec<Store>, Vec<Vec<Piece>>);
+
+fn measure_mode(run: &mut Run, durability: Durability) -> Outcome<Written> {
     let stores = stores(run, durability)?;
-    let mut seed = 1000;
-    for writers in WRITERS {
-        let pinned = if writers == 1 {
-            Some(OnOneProcessor::new(stores.iter().filter_map(Store::contender))?)
-        } else {
-            None
-        };
-        for (bytes, size, count) in SIZES {
-            seed += 1000;
-            let name = row(size, writers, durability);
-            let deletes = writers == 1 && bytes == 1 << 10;
-            if !run.wants(TOPIC, &name) && !(deletes && run.wants(TOPIC, delete_row(durability))) {
-                continue;
-            }
-            let count = if durability == Durability::Close { count / 2 } else { count }.max(3 * writers);
-            let measure = |store: &Store, round: usize| {
-                let pieces = pieces(seed + round as u64, count, bytes)?;
+    let mut first_rounds = Vec::new();
+    for (number, (bytes, count, writers, name)) in wanted(run, durability).into_iter().enumerate() {
+        let pinned = (writers == 1).then(|| OnOneProcessor::new(stores.iter().filter_map(Store::contender)));
+        let pinned = pinned.transpose()?;
+        let rounds = run.rounds(if writers == 1 { 15 } else { 9 }, 3);
+        let of_round = |round: usize| pieces(1000 + 100 * number as u64 + round as u64, count, bytes);
+        let figures =
+            run.interleave(topic(durability), [&name], rounds, &stores, Store::name, |store, round| {
+                let pieces = of_round(round)?;
                 let put = store.put(&pieces, writers)?;
                 if round == 0 {
                     store.check(&pieces)?;
                 }
-                Ok([put, store.remove(&pieces)?])
-            };
-            let rounds = run.rounds(if writers == 1 { 15 } else { 9 }, 3);
-            // The figures of deletions are taken once.
-            let rows = [name.as_str(), if deletes { delete_row(durability) } else { "" }];
-            run.interleave(TOPIC, rows, rounds, &stores, Store::name, measure)?;
-        }
+                Ok([put])
+            })?;
         drop(pinned);
-    }
-    run.results.figures.retain(|figure| figure.row != delete_row(durability) || figure.contender != HASH);
-    for store in stores {
-        if let Store::Engine { engine, .. } = store {
-            engine.close()?;
+        run.keep(figures);
+        if writers == 1 && bytes == DELETED_BYTES {
+            first_rounds = (0..=rounds).map(of_round).collect::<Outcome<_>>()?;
         }
     }
-    run.clear(TOPIC)
+    Ok((stores, first_rounds))
 }
 
 fn stores(run: &mut Run, durability: Durability) -> Outcome<Vec<Store>> {
     let relaxed = durability == Durability::Relaxed;
-    let source = run.place(TOPIC, "ext4")?;
-    let floor = run.place(TOPIC, "floor")?;
-    let empty = run.place(TOPIC, "empty")?;
+    let topic = topic(durability);
+    let source = run.place(topic, "ext4")?;
+    let floor = run.place(topic, "floor")?;
+    let empty = run.place(topic, "empty")?;
     let served = Served::floor(&floor, &empty)?;
     let files = |contender, fsync, keeps| Store::Files { contender, fsync, keeps };
     let mut stores = vec![
@@ -242,17 +284,16 @@ fn stores(run: &mut Run, durability: Durability) -> Outcome<Vec<Store>> {
         }
         if !backend.durable || !relaxed || run.relaxed {
             let mode = if backend.durable { durability } else { Durability::Close };
-            let (contender, _) = run.mount(TOPIC, backend.name, backend, mode)?;
+            let (contender, _) = run.mount(topic, backend.name, backend, mode)?;
             stores.push(files(contender, false, true));
         }
         let name = format!("{ENGINE}{}", backend.name);
-        let engine = engines::open(backend, &run.data(TOPIC, &name)).during(&name)?;
+        let engine = engines::open(backend, &run.data(topic, &name)).during(&name)?;
         let sync = if relaxed { Sync::Later } else { Sync::Now };
         stores.push(Store::Engine { name, engine, sync });
     }
     if relaxed {
-        let below = run.place(TOPIC, "below")?;
-        for peer in peers::mounts(run, TOPIC, &below)? {
+        for peer in peers::mounts(run, topic, None)? {
             stores.push(files(peer, false, true));
         }
     }
