@@ -6,15 +6,22 @@
 //! has the start of a program in it, but the time that a mount takes to start.
 
 mod data;
+mod document;
 mod engines;
 mod floor;
+mod large;
+mod load;
+mod machine;
 mod outcome;
 mod peers;
+mod picture;
 mod processors;
 mod reading;
 mod results;
 mod run;
 mod served;
+mod table;
+mod targets;
 mod writing;
 
 use std::path::{Path, PathBuf};
@@ -25,10 +32,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ipfs_persist_mount::sys;
 
 use outcome::{During as _, Outcome, fail};
+use results::Results;
 use run::{Options, Run};
 
 const USAGE: &str = "\
 Usage: mount run [--quick] [--backend NAME]... [--rows PATTERN] [--program FILE] [--work DIR] [--output DIR]
+       mount show RESULTS
+       mount render RESULTS NOTES DOCS
        mount floor MOUNTPOINT SOURCE
 scripts/bench.sh builds it and runs it.";
 
@@ -37,6 +47,14 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("floor") => match arguments.get(1..) {
             Some([mount_point, source]) => floor::serve(Path::new(mount_point), Path::new(source)),
+            _ => fail(USAGE),
+        },
+        Some("show") => match arguments.get(1..) {
+            Some([results]) => read(Path::new(results)).map(|results| show(&results)),
+            _ => fail(USAGE),
+        },
+        Some("render") => match arguments.get(1..) {
+            Some([results, notes, docs]) => render(Path::new(results), Path::new(notes), Path::new(docs)),
             _ => fail(USAGE),
         },
         Some("run") => run(arguments.get(1..).unwrap_or_default()),
@@ -87,9 +105,38 @@ fn run(arguments: &[String]) -> Outcome<()> {
     let told = Arc::clone(&stop);
     let _signals = sys::listen(move |_, _| told.store(true, Ordering::Release))?;
     let mut run = Run::new(options, stop)?;
+    machine::describe(&mut run)?;
     reading::measure(&mut run)?;
     writing::measure(&mut run)?;
-    let file = output.join("results.json");
-    std::fs::write(&file, serde_json::to_vec_pretty(&run.results)?)
-        .during(format!("write {}", file.display()))
+    large::measure(&mut run)?;
+    load::measure(&mut run)?;
+    show(&run.results);
+    write(&output.join("results.json"), &json(&run.results)?)
+}
+
+fn read(file: &Path) -> Outcome<Results> {
+    let text = std::fs::read(file).during(format!("read {}", file.display()))?;
+    serde_json::from_slice(&text).during(format!("read {}", file.display()))
+}
+
+/// Prints all tables.
+fn show(results: &Results) {
+    print!("{}\n{}", document::tables(results, "##"), targets::table(results).to_markdown());
+}
+
+/// Writes the document, the picture, and the figures beside them.
+fn render(results: &Path, notes: &Path, docs: &Path) -> Outcome<()> {
+    let results = read(results)?;
+    let notes = std::fs::read_to_string(notes).during(format!("read {}", notes.display()))?;
+    write(&docs.join("BENCHMARKS.md"), &document::document(&results, &notes))?;
+    write(&docs.join("benchmarks.svg"), &picture::picture(&results))?;
+    write(&docs.join("benchmarks.json"), &json(&results)?)
+}
+
+fn json(results: &Results) -> Outcome<String> {
+    Ok(serde_json::to_string_pretty(results)? + "\n")
+}
+
+fn write(file: &Path, text: &str) -> Outcome<()> {
+    std::fs::write(file, text).during(format!("write {}", file.display()))
 }

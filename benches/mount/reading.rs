@@ -180,7 +180,7 @@ fn compare(contender: &Contender, pieces: &[Piece]) -> Outcome<()> {
 }
 
 /// Has the kernel forget the pages of a file, and of no other.
-fn drop_pages(path: &Path) -> Outcome<()> {
+pub fn drop_pages(path: &Path) -> Outcome<()> {
     let file = File::open(path)?;
     Ok(posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
 }

@@ -120,6 +120,11 @@ impl Run {
         Ok(path)
     }
 
+    /// Where this run works.
+    pub fn work(&self) -> &Path {
+        self.work.path()
+    }
+
     /// The directory of a topic. Its name is new, because ext4 places by names; see [`place_apart`].
     fn directory(&self, topic: &str) -> PathBuf {
         self.work.path().join(format!("{topic} {}", self.begun.as_nanos()))

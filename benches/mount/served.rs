@@ -2,6 +2,7 @@
 //!
 //! Invariant: whoever lets go of one leaves neither the mount nor the process behind.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
@@ -54,7 +55,7 @@ impl Served {
     /// Starts the floor, which says when it is there.
     pub fn floor(dir: &Path, source: &Path) -> Outcome<Self> {
         fs::create_dir_all(dir)?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = in_session_of_its_own(std::env::current_exe()?);
         command.arg("floor").arg(dir).arg(source).stdout(Stdio::piped());
         let mut served = Self::spawn(command, dir)?;
         let output = served.child.as_mut().and_then(|child| child.stdout.take());
@@ -92,8 +93,7 @@ impl Served {
     }
 
     fn spawn(mut command: Command, dir: &Path) -> Outcome<Self> {
-        let child =
-            command.stdin(Stdio::null()).process_group(0).spawn().during(format!("start {command:?}"))?;
+        let child = command.stdin(Stdio::null()).spawn().during(format!("start {command:?}"))?;
         let pid = child.id();
         Ok(Self { dir: dir.to_owned(), pid, start_time: sys::start_time(pid), child: Some(child) })
     }
@@ -183,6 +183,14 @@ impl Drop for Served {
             let _ = self.wait_for_end();
         }
     }
+}
+
+/// A command that runs in a new session, as daemons do: the kernel schedules sessions beside each other,
+/// and a server in the session of its client is woken up later.
+pub fn in_session_of_its_own(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setsid");
+    command.arg(program);
+    command
 }
 
 /// A file of the control directory of our program's mount.

@@ -198,7 +198,8 @@ fn wanted(run: &Run, durability: Durability) -> Vec<(usize, usize, usize, String
     });
     let deletes = run.wants(topic(durability), delete_row(durability));
     let is_deleted = |writers, bytes| deletes && writers == 1 && bytes == DELETED_BYTES;
-    all.filter(|(bytes, _, writers, name)| run.wants(topic(durability), name) || is_deleted(*writers, *bytes)).collect()
+    all.filter(|(bytes, _, writers, name)| run.wants(topic(durability), name) || is_deleted(*writers, *bytes))
+        .collect()
 }
 
 /// Measures all rows that were asked for.
