@@ -13,8 +13,7 @@ use std::io::Write as _;
 use ipfs_persist_mount::datastore::backend;
 
 use common::{
-    Bench, Trace, backends, bytes, cid_of, close, detach, durable_backends, errno, eventually, put, rows,
-    sh_ok,
+    Bench, Trace, bytes, cid_of, close, detach, durable_backends, errno, eventually, put, rows, sh_ok,
 };
 
 fn main() {
@@ -31,7 +30,6 @@ fn main() {
     let others = durable_backends().into_iter().filter(|name| !backend(name).unwrap().power_safe).collect();
     let reopens = durable_backends().into_iter().filter(|name| backend(name).unwrap().reopens);
     let databases = reopens.filter(|name| *name != "sled").collect();
-    let all: &[rows::Case] = cases![no_mode_acknowledges_earlier];
     rows::main(&[
         (power_safe, durable),
         (
@@ -44,7 +42,6 @@ fn main() {
         ),
         (databases, cases![a_failed_database_is_opened_again]),
         (vec!["memory"], cases![memory_keeps_blocks_until_the_unmount]),
-        (backends(), all),
     ]);
 }
 
@@ -267,16 +264,4 @@ fn a_failed_sled_waits_for_a_remount(backend: &'static str) {
     put(mount.path(cid_of(b"new")), b"new").unwrap();
     assert_eq!(fs::read(mount.path(cid_of(b"stored"))).unwrap(), b"stored");
     mount.unmount();
-}
-
-/// > Durability is as above; there is no mode that acknowledges earlier.
-fn no_mode_acknowledges_earlier(backend: &'static str) {
-    let bench = Bench::new(backend);
-    let mount = bench.mount();
-    let status: serde_json::Value =
-        serde_json::from_slice(&fs::read(mount.path(".ipfs-persist/status.json")).unwrap()).unwrap();
-    assert_eq!(status["durability"], "close");
-    mount.unmount();
-    let output = common::run(&mut bench.command(&["--durability", "relaxed"]));
-    assert_eq!(output.status.code(), Some(2), "{}", common::text(&output));
 }

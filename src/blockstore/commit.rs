@@ -29,6 +29,15 @@ pub enum Stored {
     Healed,
 }
 
+/// What the answer to a put promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// What the store's [`Durability`](super::Durability) says of a close.
+    Close,
+    /// That the block survives a power cut.
+    Durable,
+}
+
 /// Called once with what became of a block, on whichever thread led the batch.
 pub type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
 
@@ -36,6 +45,8 @@ pub type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
 pub struct Pending {
     /// The verified block.
     pub block: Block,
+    /// What is promised.
+    pub promise: Promise,
     /// Who is told.
     pub done: Done,
 }

@@ -207,6 +207,7 @@ pub fn start_engine(
         foreign: parts.foreign,
         create: !options.read_only && !complete,
         read_only: options.read_only,
+        after_failure: false,
         memory_limit_bytes: options.memory_limit_bytes,
     };
     let datastore = open_engine(row, &request).map_err(|error| match error {

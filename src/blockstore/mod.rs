@@ -3,6 +3,7 @@
 //! Invariant: what goes into an engine was verified, what comes out was checked as the mount's
 //! policy says, and the engine is closed exactly once, before the lock is released.
 
+mod backlog;
 mod ballast;
 mod commit;
 mod data_dir;
@@ -20,11 +21,11 @@ mod verified_keys;
 mod write_path;
 
 pub use ballast::BALLAST_NAME;
-pub use commit::{Done, Stored};
+pub use commit::{Done, Promise, Stored};
 pub use data_dir::{LOCK_NAME, backend_of, holder_of};
 pub use marker::{FORMAT_VERSION, MARKER_NAME, Marker};
 pub use open_block::OpenBlock;
-pub use options::{StoreOptions, VerifyReads};
+pub use options::{Durability, StoreOptions, VerifyReads};
 pub use read_path::window;
 pub use reserve::FREE_INODES_MIN;
 pub use store::{Blockstore, StoreInfo};

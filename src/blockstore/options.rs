@@ -17,6 +17,32 @@ pub enum VerifyReads {
     Never,
 }
 
+/// What a close promises of a written block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// That it survives a power cut.
+    #[default]
+    Close,
+    /// That it survives the end of the process, and within a second a power cut.
+    Relaxed,
+}
+
+impl Durability {
+    /// The name, as it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Durability::Close => "close",
+            Durability::Relaxed => "relaxed",
+        }
+    }
+
+    /// What this backend makes of it: one that loses what it has not synced when the process ends has no
+    /// relaxed mode.
+    pub fn on(self, backend: &Backend) -> Self {
+        if backend.relaxed { self } else { Durability::Close }
+    }
+}
+
 /// What [`Blockstore::open`](super::Blockstore::open) is to open, and how.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -36,6 +62,8 @@ pub struct StoreOptions {
     pub lock_wait: Duration,
     /// When to check bytes on reading.
     pub verify_reads: VerifyReads,
+    /// What a close promises.
+    pub durability: Durability,
     /// The mount point, for the lock file: others are told who holds the store and where.
     pub mount_point: Option<PathBuf>,
 }
@@ -51,6 +79,7 @@ impl Default for StoreOptions {
             memory_limit_bytes: 1 << 30,
             lock_wait: Duration::from_secs(10),
             verify_reads: VerifyReads::First,
+            durability: Durability::Close,
             mount_point: None,
         }
     }

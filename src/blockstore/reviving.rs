@@ -65,7 +65,7 @@ pub(super) fn open_engine(row: &'static Backend, request: &OpenRequest) -> Resul
     let data_path = request.beside.clone();
     let again: Open = Box::new(move |access| {
         let read_only = access == Access::ReadOnly;
-        (row.open)(&OpenRequest { create: false, read_only, ..request.clone() })
+        (row.open)(&OpenRequest { create: false, read_only, after_failure: true, ..request.clone() })
     });
     let open = row.reopens.then_some(again);
     Ok(Box::new(Reviving::new(first, data_path, ballast, open)?))

@@ -12,13 +12,14 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use tracing::error;
 
-use super::commit::{Done, GroupCommit, Pending, Stored};
+use super::backlog::Backlog;
+use super::commit::{Done, GroupCommit, Pending, Promise, Stored};
 use super::data_dir::{self, Locks};
 use super::open_block::{OpenBlocks, find};
 use super::reserve::Reserve;
 use super::syncer::Syncer;
 use super::verified_keys::VerifiedKeys;
-use super::{StoreOptions, VerifyReads};
+use super::{Durability, StoreOptions, VerifyReads};
 use crate::block::{Block, Key, Meta};
 use crate::datastore::{Backend, Datastore, ListedKey, MetaChange, Position, Sync, Usage};
 use crate::metrics::{Count, Metrics};
@@ -38,6 +39,8 @@ pub struct StoreInfo {
     pub locked: bool,
     /// Whether another program may add and remove blocks meanwhile.
     pub shared: bool,
+    /// What a close promises, which may be more than was asked for.
+    pub durability: Durability,
 }
 
 /// The engine and what every part of the store shares.
@@ -48,6 +51,8 @@ pub(super) struct Engine {
     pub open_blocks: OpenBlocks,
     pub verified: Mutex<VerifiedKeys>,
     pub metrics: Arc<Metrics>,
+    pub durability: Durability,
+    pub backlog: Backlog,
     commits: GroupCommit,
 }
 
@@ -85,6 +90,7 @@ impl Blockstore {
             store_id: opened.store_id,
             locked: opened.locks.is_some(),
             shared: opened.shared,
+            durability: options.durability.on(opened.backend),
         };
         Self::assemble(opened.datastore, options, metrics, reserve, info, opened.locks)
     }
@@ -97,8 +103,14 @@ impl Blockstore {
         options: &StoreOptions,
         metrics: Arc<Metrics>,
     ) -> Result<Self> {
-        let info =
-            StoreInfo { backend, data_path: None, store_id: String::new(), locked: false, shared: false };
+        let info = StoreInfo {
+            backend,
+            data_path: None,
+            store_id: String::new(),
+            locked: false,
+            shared: false,
+            durability: options.durability.on(backend),
+        };
         Self::assemble(datastore, options, metrics, None, info, None)
     }
 
@@ -117,6 +129,8 @@ impl Blockstore {
             open_blocks: OpenBlocks::default(),
             verified: Mutex::default(),
             metrics,
+            durability: info.durability,
+            backlog: Backlog::default(),
             commits: GroupCommit::default(),
         });
         let syncer = Syncer::start(&engine)?;
@@ -153,16 +167,16 @@ impl Blockstore {
         self.engine.datastore.position(key)
     }
 
-    /// Stores a block and tells `done` once it is as durable as the mount promises. The calling
-    /// thread may lead a batch, so `done` may run on it or on another.
-    pub fn submit(&self, block: Block, done: Done) {
-        self.submit_all(std::iter::once(Pending { block, done }));
+    /// Stores a block and tells `done` once it is as durable as is promised. The calling thread may
+    /// lead a batch, so `done` may run on it or on another.
+    pub fn submit(&self, block: Block, promise: Promise, done: Done) {
+        self.submit_all(std::iter::once(Pending { block, promise, done }));
     }
 
     fn submit_all(&self, pending: impl IntoIterator<Item = Pending>) {
         self.engine.commits.submit(pending, |batch| self.engine.write_batch(batch));
-        // Not for the blocks' sake: the engine notes what it takes on the disk.
-        if self.info.backend.file_per_block {
+        // For the blocks' sake, or so that the engine notes what it takes on the disk.
+        if self.engine.durability == Durability::Relaxed || self.info.backend.file_per_block {
             self.syncer.wake();
         }
     }
@@ -172,6 +186,7 @@ impl Blockstore {
         let (sender, receiver) = mpsc::sync_channel(1);
         self.submit(
             block,
+            Promise::Close,
             Box::new(move |result| {
                 // The receiver waits below and cannot have gone.
                 let _ = sender.send(result);
@@ -189,7 +204,7 @@ impl Blockstore {
             let sender = sender.clone();
             // The receiver waits below and cannot have gone.
             let done = move |result| drop(sender.send((index, result)));
-            Pending { block, done: Box::new(done) }
+            Pending { block, promise: Promise::Close, done: Box::new(done) }
         }));
         drop(sender);
         let mut answers: Vec<Result<Stored>> =
@@ -288,7 +303,12 @@ impl Blockstore {
 
     /// Makes everything durable that was acknowledged before the call, deletions included.
     pub fn sync(&self) -> Result<()> {
-        if self.engine.read_only { Ok(()) } else { self.engine.datastore.sync() }
+        if self.engine.read_only { Ok(()) } else { self.engine.sync() }
+    }
+
+    /// Makes every block durable that was acknowledged before the call. Costs nothing where all are.
+    pub fn sync_blocks(&self) -> Result<()> {
+        self.engine.sync_blocks()
     }
 
     /// Ends background work, closes the engine, releases the lock.

@@ -1,4 +1,5 @@
-//! Makes deletions and changed times durable within a second, in the background.
+//! Makes durable within a second, in the background, what was acknowledged before it was: deletions,
+//! changed times, and blocks where durability is relaxed.
 //!
 //! Invariant: after [`Syncer::wake`] a sync of the engine begins within [`SYNC_INTERVAL`];
 //! without a change the thread sleeps.
@@ -94,7 +95,7 @@ fn run(engine: &Engine, signal: &Signal) {
         }
         state.changed = false;
         drop(state);
-        let failed = engine.guarded("syncing", || engine.datastore.sync()).err();
+        let failed = engine.sync().err();
         state = signal.state.lock();
         if let Some(error) = failed {
             warn!(%error, "sync failed; trying again");

@@ -6,10 +6,12 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::args::{CidPartArgs, DemoArgs, MountArgs, PutArgs, StoreArgs, VerifyWhen, WhereArgs};
+use super::args::{
+    CidPartArgs, DemoArgs, DurabilityMode, MountArgs, PutArgs, StoreArgs, VerifyWhen, WhereArgs,
+};
 use super::mount_options;
 use crate::block::{Cid, CidOptions};
-use crate::blockstore::{StoreInfo, StoreOptions, VerifyReads};
+use crate::blockstore::{Durability, StoreInfo, StoreOptions, VerifyReads};
 use crate::datastore::{self, BACKEND_DEFAULT, BACKENDS, Backend};
 use crate::fs::FsOptions;
 use crate::jobs::blocks::{Place, put};
@@ -81,6 +83,7 @@ impl MountConfig {
             data_path,
             read_only: args.read_only,
             verify_reads: verify_reads(args.verify_reads),
+            durability: durability(args.durability),
             ..args.store.options()
         };
         Ok(Self {
@@ -221,6 +224,13 @@ pub(super) fn source(store: &StoreInfo) -> String {
     match &store.data_path {
         Some(path) => format!("{}:{}", store.backend.name, path.display()),
         None => store.backend.name.to_owned(),
+    }
+}
+
+fn durability(mode: DurabilityMode) -> Durability {
+    match mode {
+        DurabilityMode::Close => Durability::Close,
+        DurabilityMode::Relaxed => Durability::Relaxed,
     }
 }
 

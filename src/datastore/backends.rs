@@ -29,6 +29,9 @@ pub struct OpenRequest {
     pub create: bool,
     /// Never write anything.
     pub read_only: bool,
+    /// The engine was open a moment ago and has failed: what it wrote and did not sync may never reach the
+    /// disk, although it can be read.
+    pub after_failure: bool,
     /// Most bytes of blocks that a volatile engine may hold.
     pub memory_limit_bytes: u64,
 }
@@ -82,6 +85,9 @@ pub struct Backend {
     pub durable: bool,
     /// Whether blocks whose close returned 0 survive a power cut.
     pub power_safe: bool,
+    /// Whether what is stored without a sync survives the end of the process, so that a close may be
+    /// acknowledged before one.
+    pub relaxed: bool,
     /// How blocks are compressed on disk, in a word; `None` if they are not.
     pub compression: Option<&'static str>,
     /// Whether a store can be opened without writing anything.
@@ -142,6 +148,7 @@ pub const BACKENDS: &[Backend] = &[
         built_in: true,
         durable: false,
         power_safe: false,
+        relaxed: false,
         compression: None,
         read_only: true,
         reopens: true,
@@ -163,6 +170,7 @@ pub const BACKENDS: &[Backend] = &[
         built_in: true,
         durable: true,
         power_safe: true,
+        relaxed: true,
         compression: None,
         read_only: true,
         reopens: true,
@@ -184,6 +192,7 @@ pub const BACKENDS: &[Backend] = &[
         built_in: ROCKSDB_IS_BUILT_IN,
         durable: true,
         power_safe: true,
+        relaxed: true,
         compression: Some("zstd"),
         read_only: true,
         reopens: true,
@@ -205,6 +214,7 @@ pub const BACKENDS: &[Backend] = &[
         built_in: ROCKSDB_IS_BUILT_IN,
         durable: true,
         power_safe: true,
+        relaxed: true,
         compression: Some("lz4"),
         read_only: true,
         reopens: true,
@@ -226,6 +236,7 @@ pub const BACKENDS: &[Backend] = &[
         built_in: true,
         durable: true,
         power_safe: true,
+        relaxed: false,
         compression: None,
         read_only: true,
         reopens: true,
@@ -247,6 +258,7 @@ pub const BACKENDS: &[Backend] = &[
         built_in: true,
         durable: true,
         power_safe: false,
+        relaxed: false,
         compression: None,
         read_only: false,
         reopens: false,

@@ -126,7 +126,7 @@ impl Shared {
             "start_time": start_time(std::process::id()),
             "backend": info.backend.name,
             "durable": info.backend.durable,
-            "durability": "close",
+            "durability": info.durability.name(),
             "data_path": info.data_path.as_ref().map(|path| path.display().to_string()),
             "store_id": info.store_id,
             "locked": info.locked,

@@ -95,9 +95,6 @@ impl Shared {
     pub(super) fn listing_changed(&self) {
         let now = SystemTime::now();
         *self.root_times.lock() = RootTimes { atime: now, mtime: now, ctime: now };
-        if let Some(kernel) = self.kernel.get() {
-            kernel.attributes_changed(ROOT);
-        }
     }
 
     pub(super) fn change_root(&self, change: &AttrChange) {
@@ -107,7 +104,7 @@ impl Shared {
         times.ctime = SystemTime::now();
     }
 
-    /// How long the kernel may believe what it is told of stored blocks and of the root.
+    /// How long the kernel may believe what it is told of stored blocks.
     pub(super) fn lasting(&self) -> Validity {
         if self.store.info().shared { Validity::Brief } else { Validity::Long }
     }
@@ -126,7 +123,8 @@ impl Shared {
             mtime: times.mtime,
             ctime: times.ctime,
         };
-        Entry { attr, validity: self.lasting() }
+        // Asked for each time: to tell the kernel of each block that comes would cost more.
+        Entry { attr, validity: Validity::None }
     }
 
     /// A stored block's or an identity CID's attributes, without a number; `None` if absent.

@@ -15,7 +15,7 @@ use super::target::Target;
 use super::types::{Done, Handle};
 use super::writer::{Content, Writer, WriterState};
 use crate::block::{Block, Cid, CidForm, Key, canonical, digest_of};
-use crate::blockstore::Stored;
+use crate::blockstore::{Promise, Stored};
 use crate::metrics::Count;
 use crate::{Error, Result};
 
@@ -61,7 +61,7 @@ impl Shared {
                 Open::Writer(open) if open.writes => {
                     self.judge(&open.subject, &open.writer, occasion, done);
                 }
-                _ => done(Ok(())),
+                _ => self.nothing_due(occasion, done),
             },
             Err(error) => done(Err(error)),
         }
@@ -93,7 +93,7 @@ impl Shared {
         }
         let Some(target) = self.due(subject, &state, occasion) else {
             drop(state);
-            return done(Ok(()));
+            return self.nothing_due(occasion, done);
         };
         let repeated = state.wrong && !state.fresh;
         state.fresh = false;
@@ -137,6 +137,11 @@ impl Shared {
                 done(Err(error));
             }
         }
+    }
+
+    /// Nothing new was written: an fsync still makes what was stored before durable.
+    fn nothing_due(&self, occasion: Occasion, done: Done) {
+        done(if occasion == Occasion::Fsync { self.store.sync_blocks() } else { Ok(()) });
     }
 
     /// Whether a verdict is due, and on what.
@@ -222,7 +227,8 @@ impl Shared {
         }
         let shared = Arc::clone(self);
         let block = commit.block.clone();
-        self.store.submit(block, Box::new(move |result| shared.settle(commit, result)));
+        let promise = if commit.occasion == Occasion::Fsync { Promise::Durable } else { Promise::Close };
+        self.store.submit(block, promise, Box::new(move |result| shared.settle(commit, result)));
     }
 
     /// The store has answered: names, claims, memory, then everybody who waits.

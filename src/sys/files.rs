@@ -24,6 +24,8 @@ pub struct FileInfo {
     pub size_bytes: u64,
     /// Last modification.
     pub mtime: SystemTime,
+    /// Last change of the file or of its name.
+    pub changed: SystemTime,
     /// The inode number.
     pub inode: u64,
     /// Whether it is a regular file.
@@ -236,6 +238,7 @@ fn file_info(stat: &FileStat) -> FileInfo {
     FileInfo {
         size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
         mtime: system_time(stat.st_mtime, stat.st_mtime_nsec),
+        changed: system_time(stat.st_ctime, stat.st_ctime_nsec),
         inode: stat.st_ino,
         is_file: kind == SFlag::S_IFREG,
         is_dir: kind == SFlag::S_IFDIR,

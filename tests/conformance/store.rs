@@ -99,6 +99,7 @@ impl Files {
             foreign: false,
             create: true,
             read_only: false,
+            after_failure: false,
             memory_limit_bytes: MEMORY_LIMIT_BYTES,
         }
     }

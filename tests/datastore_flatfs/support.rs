@@ -43,6 +43,7 @@ pub fn options(path: &Path) -> FlatFsOptions {
     FlatFsOptions {
         path: path.to_path_buf(),
         forms: path.parent().unwrap().join("forms"),
+        last_sync: path.parent().unwrap().join("last-sync"),
         default_form: CidForm::RAW_V1,
         create: true,
         read_only: false,

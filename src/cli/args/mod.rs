@@ -143,6 +143,10 @@ pub(in crate::cli) struct MountArgs {
     /// When to check bytes against their CID on reading
     #[arg(long, value_name = "WHEN", env = "IPFS_PERSIST_MOUNT_VERIFY_READS", value_enum, default_value_t = VerifyWhen::First)]
     pub(in crate::cli) verify_reads: VerifyWhen,
+    /// What a close promises of a block: that it survives a power cut, or that it survives the end of
+    /// this process and within a second a power cut, which is faster
+    #[arg(long, value_name = "MODE", env = "IPFS_PERSIST_MOUNT_DURABILITY", value_enum, default_value_t = DurabilityMode::Close)]
+    pub(in crate::cli) durability: DurabilityMode,
     /// Refuse to write to names that are not CIDs
     #[arg(long, env = "IPFS_PERSIST_MOUNT_STRICT", value_parser = BoolishValueParser::new())]
     pub(in crate::cli) strict: bool,
@@ -234,6 +238,15 @@ pub(in crate::cli) enum VerifyWhen {
     Always,
     /// Not at all
     Never,
+}
+
+/// What a close promises, as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum DurabilityMode {
+    /// A block survives a power cut when its close has returned
+    Close,
+    /// A power cut may cost what was closed in the last second; fsync is durable as ever
+    Relaxed,
 }
 
 /// The flags of `unmount`.

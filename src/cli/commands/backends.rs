@@ -118,6 +118,7 @@ mod tests {
             built_in,
             durable: true,
             power_safe: false,
+            relaxed: false,
             compression: Some("zstd"),
             read_only: true,
             reopens: true,

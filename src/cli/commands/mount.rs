@@ -4,7 +4,7 @@ use std::fs::File;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::blockstore::Blockstore;
+use crate::blockstore::{Blockstore, Durability};
 use crate::cli::args::MountArgs;
 use crate::cli::config::{self, MountConfig};
 use crate::cli::{log, mount_options, output};
@@ -97,6 +97,16 @@ fn say_what_is_not_power_safe(backend: &Backend) {
     }
 }
 
+fn say_what_is_not_relaxed(backend: &Backend, asked: Durability) {
+    if backend.durable && asked.on(backend) != asked {
+        tracing::warn!(
+            "the backend {} has no relaxed mode, since a killed process would lose what it has not synced: every \
+             block is synced at its close",
+            backend.name
+        );
+    }
+}
+
 enum Start {
     /// This process serves the mount.
     Here(Announcer),
@@ -138,6 +148,7 @@ fn open_and_serve(mut config: MountConfig, announcer: &mut Announcer) -> Result<
     let store = Blockstore::open(&config.store, Arc::new(Metrics::default()))?;
     config.serve.source = config::source(store.info());
     say_what_is_not_power_safe(store.info().backend);
+    say_what_is_not_relaxed(store.info().backend, config.store.durability);
     let filesystem = Filesystem::new(store, config.fs);
     mount::serve(filesystem, &config.serve, || {
         let what = format!("mounted {} at {}", config.serve.source, config.serve.mount_point.display());

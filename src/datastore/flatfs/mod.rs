@@ -9,6 +9,7 @@
 mod disk;
 mod forms;
 mod in_place;
+mod last_sync;
 mod layout;
 mod list;
 mod parallel;
@@ -16,6 +17,7 @@ mod place;
 mod put;
 mod sharding;
 mod shards;
+mod suspects;
 mod temp;
 #[cfg(test)]
 mod tests;
@@ -23,15 +25,17 @@ mod unsynced;
 mod usage;
 
 use std::fs::{File, FileTimes};
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use self::disk::{Disk, KernelDisk, PendingNames};
 use self::forms::Forms;
 pub use self::in_place::in_place;
+use self::last_sync::LastSync;
 pub use self::layout::probe;
 
 use self::place::Place;
@@ -53,6 +57,8 @@ pub struct FlatFsOptions {
     pub path: PathBuf,
     /// Where the CID forms lie.
     pub forms: PathBuf,
+    /// Where it is noted when blocks were last synced, while some are not.
+    pub last_sync: PathBuf,
     /// The form of a block that no record speaks of: raw v1 in a store of our own, where that is
     /// not written down; unknown where another program has stored blocks.
     pub default_form: CidForm,
@@ -79,6 +85,9 @@ pub struct FlatFs {
     /// Shards that were made and are perhaps not durable in the root.
     shard_names: PendingNames,
     unsynced: Unsynced,
+    last_sync: LastSync,
+    /// Held during a sync: a second one must not return before what the first one took is durable.
+    syncing: Mutex<()>,
 }
 
 impl FlatFs {
@@ -88,6 +97,7 @@ impl FlatFs {
         let options = FlatFsOptions {
             path: request.path.clone(),
             forms: request.beside.join("forms"),
+            last_sync: request.beside.join("last-sync"),
             default_form: if request.foreign { CidForm::Unknown } else { CidForm::RAW_V1 },
             create: request.create && !request.read_only && !request.foreign,
             read_only: request.read_only,
@@ -107,7 +117,7 @@ impl FlatFs {
     }
 
     fn open_on(options: FlatFsOptions, disk: Box<dyn Disk>) -> Result<Self> {
-        let FlatFsOptions { path, forms, default_form, create, read_only } = options;
+        let FlatFsOptions { path, forms, last_sync, default_form, create, read_only } = options;
         let (root, sharding) = layout::open(&path, create)?;
         if !read_only {
             layout::wipe_temp(&path)?;
@@ -116,7 +126,7 @@ impl FlatFs {
         let shard_names = PendingNames::default();
         // Shards that an earlier process made may be just as new to the disk.
         shard_names.note();
-        Ok(Self {
+        let store = Self {
             forms: Forms::open(forms, default_form, read_only)?,
             root,
             sharding,
@@ -129,7 +139,11 @@ impl FlatFs {
             shards: ShardWindows::default(),
             shard_names,
             unsynced: Unsynced::default(),
-        })
+            last_sync: LastSync::new(last_sync),
+            syncing: Mutex::default(),
+        };
+        store.check_what_was_left()?;
+        Ok(store)
     }
 
     fn place(&self, key: &Key) -> Place {
@@ -169,11 +183,7 @@ impl FlatFs {
 
 impl Datastore for FlatFs {
     fn get(&self, key: &Key) -> Result<Option<Bytes>> {
-        let place = self.place(key);
-        let Some(mut file) = self.open_block(&place)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| self.error("read", place.path(), error))?;
-        Ok(Some(bytes.into()))
+        Ok(self.bytes(&self.place(key))?.map(Bytes::from))
     }
 
     fn stat(&self, key: &Key) -> Result<Option<Meta>> {
@@ -256,14 +266,25 @@ impl Datastore for FlatFs {
         if self.read_only {
             return Ok(());
         }
-        self.forms.sync(self.disk.as_ref())?;
-        self.unsynced.sync(self.disk.as_ref(), &self.root)?;
-        self.sync_root()?;
+        let _one_at_a_time = self.syncing.lock();
+        let begun = SystemTime::now();
+        let sync = || -> Result<()> {
+            self.rewrite_suspects()?;
+            self.forms.sync(self.disk.as_ref())?;
+            self.unsynced.sync(self.disk.as_ref(), &self.root)?;
+            self.sync_root()
+        };
+        sync().inspect_err(|_| self.last_sync.note_failure())?;
+        self.last_sync.advance(begun);
         self.usage.store(&self.root);
         Ok(())
     }
 
     fn close(self: Box<Self>) -> Result<()> {
-        self.sync()
+        self.sync()?;
+        if !self.read_only {
+            self.last_sync.end();
+        }
+        Ok(())
     }
 }

@@ -65,6 +65,9 @@ impl FlatFs {
             forms.sync(disk)?;
         }
 
+        if sync == Sync::Later {
+            self.last_sync.begin()?;
+        }
         let mut named = Vec::with_capacity(batch.len());
         let result = self.name_all(&mut batch, &mut named).and_then(|()| match sync {
             Sync::Now => self.sync_shards(named.iter().map(|named| named.place)),
@@ -87,7 +90,7 @@ impl FlatFs {
 
     fn stage(&self, block: &Block) -> Result<Staged<'_>> {
         let place = self.place(block.key());
-        match TempFile::write(&self.root, &self.temp_names, block) {
+        match TempFile::write(&self.root, &self.temp_names, block.bytes(), block.meta().mtime) {
             Ok(temp) => Ok(Staged { place, temp }),
             Err(error) => Err(self.error("write", place.path(), error)),
         }

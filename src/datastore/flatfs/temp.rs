@@ -5,11 +5,11 @@
 use std::fs::{File, FileTimes};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use super::disk::Disk;
 use super::layout::TEMP_DIR;
 use super::place::Place;
-use crate::block::Block;
 use crate::sys::files::Dir;
 
 /// Mode of a block's file.
@@ -36,13 +36,18 @@ pub(super) struct TempFile<'a> {
 }
 
 impl<'a> TempFile<'a> {
-    /// Writes a block.
-    pub(super) fn write(root: &'a Dir, names: &TempNames, block: &Block) -> io::Result<Self> {
+    /// Writes bytes.
+    pub(super) fn write(
+        root: &'a Dir,
+        names: &TempNames,
+        bytes: &[u8],
+        mtime: SystemTime,
+    ) -> io::Result<Self> {
         let name = names.next();
         let file = root.create_new(&name, FILE_MODE)?;
         let mut temp = Self { root, name, file, named: false };
-        temp.file.write_all(block.bytes())?;
-        temp.file.set_times(FileTimes::new().set_modified(block.meta().mtime))?;
+        temp.file.write_all(bytes)?;
+        temp.file.set_times(FileTimes::new().set_modified(mtime))?;
         Ok(temp)
     }
 

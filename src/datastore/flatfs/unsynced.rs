@@ -28,8 +28,6 @@ struct Names {
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
     names: Mutex<Names>,
-    /// Held during a sync: a second one must not return before what the first one took is durable.
-    syncing: Mutex<()>,
 }
 
 impl Unsynced {
@@ -51,9 +49,8 @@ impl Unsynced {
         }
     }
 
-    /// Makes it all durable.
+    /// Makes it all durable. One call at a time: what it has taken is on the disk only when it returns.
     pub(super) fn sync(&self, disk: &dyn Disk, root: &Dir) -> Result<()> {
-        let _one_at_a_time = self.syncing.lock();
         let names = std::mem::take(&mut *self.names.lock());
         let result = names.sync(disk, root);
         if result.is_err() {

@@ -5,6 +5,7 @@
 //!
 //! Invariant: bytes and record of a block are written in one step, so either both are there or none.
 
+mod dirty;
 mod key;
 mod place;
 mod record;
@@ -16,6 +17,7 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use tracing::error;
 
+pub(super) use self::dirty::Dirty;
 pub(super) use self::place::{Place, failure};
 pub(super) use self::tables::{Change, Tables, Visit};
 use super::locks::KeyLocks;

@@ -8,6 +8,7 @@ mod budget;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -34,13 +35,15 @@ struct Stored {
 pub struct Memory {
     shards: Vec<Shard>,
     budget: Budget,
+    /// How many blocks there are, for `usage`, which every write asks.
+    blocks: AtomicU64,
 }
 
 impl Memory {
     /// An empty store that holds at most `limit_bytes`.
     pub fn new(limit_bytes: u64) -> Self {
         let shards = (0..1usize << SHARD_BITS).map(|_| RwLock::default()).collect();
-        Self { shards, budget: Budget::new(limit_bytes) }
+        Self { shards, budget: Budget::new(limit_bytes), blocks: AtomicU64::new(0) }
     }
 
     /// Opens the engine as the table of backends does.
@@ -77,10 +80,11 @@ impl Datastore for Memory {
         for block in blocks {
             // The caller's buffer goes back to a pool, so the bytes are copied.
             let stored = Stored { meta: *block.meta(), bytes: Bytes::copy_from_slice(block.bytes()) };
-            let replaced =
-                self.shard(block.key()).and_then(|s| s.write().insert(block.key().clone(), stored));
-            if let Some(old) = replaced {
-                self.budget.give_back(Budget::cost(block.key(), old.bytes.len()));
+            let Some(shard) = self.shard(block.key()) else { continue };
+            let mut shard = shard.write();
+            match shard.insert(block.key().clone(), stored) {
+                Some(old) => self.budget.give_back(Budget::cost(block.key(), old.bytes.len())),
+                None => drop(self.blocks.fetch_add(1, Ordering::Relaxed)),
             }
         }
         Ok(())
@@ -103,6 +107,7 @@ impl Datastore for Memory {
                 count += 1;
             }
         }
+        self.blocks.fetch_sub(count, Ordering::Relaxed);
         Ok(count)
     }
 
@@ -133,8 +138,8 @@ impl Datastore for Memory {
     }
 
     fn usage(&self) -> Result<Usage> {
-        let blocks = self.shards.iter().map(|shard| shard.read().len() as u64).sum();
-        Ok(Usage { disk_bytes: self.budget.taken(), blocks: Some(blocks) })
+        let blocks = Some(self.blocks.load(Ordering::Relaxed));
+        Ok(Usage { disk_bytes: self.budget.taken(), blocks })
     }
 
     fn pending_bytes(&self) -> u64 {

@@ -11,7 +11,6 @@ mod failure;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use redb::backends::FileBackend;
@@ -21,7 +20,7 @@ use redb::{
 };
 
 use super::foreign::is_redb;
-use super::indexed::{Change, Indexed, Place, Tables, Visit};
+use super::indexed::{Change, Dirty, Indexed, Place, Tables, Visit};
 use super::{Datastore, OpenRequest, Sync, Usage};
 use crate::sys::{allocated_bytes, sync_dir};
 use crate::{Error, Result};
@@ -43,8 +42,7 @@ const CACHE_BYTES: usize = 64 << 20;
 pub struct Redb {
     database: Opened,
     path: PathBuf,
-    /// Whether something was committed that is not durable yet.
-    dirty: AtomicBool,
+    dirty: Dirty,
 }
 
 enum Opened {
@@ -69,7 +67,7 @@ impl Redb {
         } else {
             Opened::Writable(open_writable(&path, place)?)
         };
-        Indexed::open(Self { database, path, dirty: AtomicBool::new(false) }, request)
+        Indexed::open(Self { database, path, dirty: Dirty::default() }, request)
     }
 
     fn failed(&self, op: &str, error: impl Into<redb::Error>) -> Error {
@@ -116,10 +114,11 @@ impl Redb {
             change(&write)?;
             Ok(write.commit()?)
         };
+        let committed = commit().map_err(|error| self.failed("write", error));
         if sync == Sync::Later {
-            self.dirty.store(true, Ordering::Release);
+            self.dirty.note();
         }
-        commit().map_err(|error| self.failed("write", error))
+        committed
     }
 }
 
@@ -219,11 +218,8 @@ impl Tables for Redb {
     }
 
     fn sync(&self) -> Result<()> {
-        if !self.dirty.swap(false, Ordering::AcqRel) {
-            return Ok(());
-        }
         // A durable commit takes along whatever was committed before it.
-        self.commit(Sync::Now, |_| Ok(())).inspect_err(|_| self.dirty.store(true, Ordering::Release))
+        self.dirty.sync(|| self.commit(Sync::Now, |_| Ok(())))
     }
 
     fn close(self) -> Result<()> {

@@ -3,14 +3,14 @@
 //! Invariant: what is acknowledged as durable has reached the write-ahead log with a sync.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, ReadOptions, WriteBatch, WriteOptions, properties};
 use tracing::warn;
 
 use super::{BLOCKS, Flavour, META, options, recognise};
-use crate::datastore::indexed::{Change, Indexed, Place, Tables, Visit, failure};
+use crate::datastore::indexed::{Change, Dirty, Indexed, Place, Tables, Visit, failure};
 use crate::datastore::{Datastore, OpenRequest, Sync, Usage};
 use crate::sys::{allocated_bytes, space_of};
 use crate::{Error, Result};
@@ -31,8 +31,7 @@ struct Rocks {
     database: DB,
     path: PathBuf,
     read_only: bool,
-    /// Whether something was written that is not durable yet.
-    dirty: AtomicBool,
+    dirty: Dirty,
     deletions: AtomicU64,
 }
 
@@ -56,9 +55,12 @@ pub(super) fn open(request: &OpenRequest, flavour: Flavour) -> Result<Box<dyn Da
         database: opened.map_err(|error| failed(path, "open", error))?,
         path: path.clone(),
         read_only: request.read_only,
-        dirty: AtomicBool::new(false),
+        dirty: Dirty::default(),
         deletions: AtomicU64::new(0),
     };
+    if request.after_failure && !request.read_only {
+        tables.write_out_the_log()?;
+    }
     Indexed::open(tables, request)
 }
 
@@ -82,6 +84,17 @@ impl Rocks {
         let families =
             [self.family(BLOCKS)?, self.family(META)?, self.family(rocksdb::DEFAULT_COLUMN_FAMILY_NAME)?];
         self.database.flush_cfs_opt(&families, &options).map_err(|error| self.failed("flush", error))
+    }
+
+    /// The kernel takes what it could not write for written, so the log can be read as long as its pages are
+    /// in memory, and no sync of it means anything. What was read from it goes into files, if there is room:
+    /// on a full disk nothing was lost.
+    fn write_out_the_log(&self) -> Result<()> {
+        let needed = self.pending_bytes().saturating_add(FLUSHED_EARLY_BYTES_MIN);
+        if space_of(&self.path)?.free_bytes < needed {
+            return Ok(());
+        }
+        self.flush(true)
     }
 
     /// Room is kept for what is in memory, which is refused to new blocks: on a disk that is nearly full
@@ -156,10 +169,10 @@ impl Tables for Rocks {
                 }
             }
         }
-        if sync == Sync::Later {
-            self.dirty.store(true, Ordering::Release);
-        }
         let written = self.database.write_opt(&batch, &write_options(sync));
+        if sync == Sync::Later {
+            self.dirty.note();
+        }
         written.map_err(|error| self.failed("write", error))?;
         if deletions > 0 {
             self.note_deletions(deletions);
@@ -193,13 +206,7 @@ impl Tables for Rocks {
 
     fn sync(&self) -> Result<()> {
         self.flush_if_room_is_scarce();
-        if !self.dirty.swap(false, Ordering::AcqRel) {
-            return Ok(());
-        }
-        self.database.flush_wal(true).map_err(|error| {
-            self.dirty.store(true, Ordering::Release);
-            self.failed("sync", error)
-        })
+        self.dirty.sync(|| self.database.flush_wal(true).map_err(|error| self.failed("sync", error)))
     }
 
     fn close(self) -> Result<()> {

@@ -23,7 +23,7 @@ use parking_lot::RwLock;
 use sled::{Batch, Config, Db, IVec, Mode, Tree};
 
 use super::foreign::is_sled;
-use super::indexed::{Change, Indexed, Place, Tables, Visit, failure};
+use super::indexed::{Change, Dirty, Indexed, Place, Tables, Visit, failure};
 use super::{Datastore, OpenRequest, Sync, Usage};
 use crate::sys::{Space, allocated_bytes, space_of, space_of_open};
 use crate::{Error, Result};
@@ -62,8 +62,7 @@ pub struct Sled {
     path: PathBuf,
     /// The engine's own file, for a sync that waits.
     log: File,
-    /// Whether something was written that was not flushed.
-    dirty: AtomicBool,
+    dirty: Dirty,
     /// Whether a write or flush has failed.
     failed: AtomicBool,
     /// Held while a batch is applied: a block is many values, which a reader must see all or none of.
@@ -115,7 +114,7 @@ impl Sled {
             meta,
             path: path.clone(),
             log,
-            dirty: AtomicBool::new(false),
+            dirty: Dirty::default(),
             failed: AtomicBool::new(false),
             applying: RwLock::new(()),
             refused: RwLock::default(),
@@ -281,13 +280,13 @@ impl Tables for Sled {
         }
         self.refuse_if_failed()?;
         self.require_room(length)?;
-        self.dirty.store(true, Ordering::Release);
         let applying = self.applying.write();
         let applied = self
             .write_removals(meta_removed, blocks_removed)
             .and_then(|()| self.write_puts(meta, blocks))
             .map_err(|error| self.failed("write", error));
         drop(applying);
+        self.dirty.note();
         let written = applied.and_then(|()| match sync {
             Sync::Now => self.flush(),
             Sync::Later => Ok(()),
@@ -322,12 +321,10 @@ impl Tables for Sled {
 
     fn sync(&self) -> Result<()> {
         self.refuse_if_failed()?;
-        if !self.dirty.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        self.require_room(None)?;
-        self.dirty.store(false, Ordering::Release);
-        self.flush().inspect_err(|_| self.dirty.store(true, Ordering::Release))
+        self.dirty.sync(|| {
+            self.require_room(None)?;
+            self.flush()
+        })
     }
 
     fn close(self) -> Result<()> {
