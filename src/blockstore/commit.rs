@@ -6,10 +6,12 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tracing::error;
 
+use super::grouping::Grouping;
 use crate::Result;
 use crate::block::Block;
 
@@ -55,12 +57,15 @@ pub struct Pending {
 struct Queue {
     waiting: VecDeque<Pending>,
     led: bool,
+    grouping: Grouping,
 }
 
 /// The queue of one store.
 #[derive(Default)]
 pub struct GroupCommit {
     queue: Mutex<Queue>,
+    /// Told when more is waiting.
+    arrived: Condvar,
 }
 
 impl GroupCommit {
@@ -70,21 +75,39 @@ impl GroupCommit {
         let mut queue = self.queue.lock();
         queue.waiting.extend(pending);
         if queue.led {
+            self.arrived.notify_one();
             return;
         }
         queue.led = true;
         loop {
+            self.gather(&mut queue);
             let batch = take_batch(&mut queue.waiting);
             if batch.is_empty() {
                 queue.led = false;
                 return;
             }
             drop(queue);
+            let (blocks, begun) = (batch.len(), Instant::now());
             // Whoever is not answered then gets EIO; the queue must not be left without a leader.
             if catch_unwind(AssertUnwindSafe(|| write(batch))).is_err() {
                 error!("writing a batch panicked; the mount goes on");
             }
             queue = self.queue.lock();
+            let came = queue.waiting.len();
+            queue.grouping.written(blocks, came, begun.elapsed());
+        }
+    }
+
+    /// Waits a little for those who are expected, if anybody is there.
+    fn gather(&self, queue: &mut MutexGuard<'_, Queue>) {
+        let waiting = queue.waiting.len();
+        let Some(patience) = queue.grouping.patience(waiting).filter(|_| waiting > 0) else { return };
+        let deadline = Instant::now() + patience;
+        while queue.grouping.patience(queue.waiting.len()).is_some() {
+            if self.arrived.wait_until(queue, deadline).timed_out() {
+                let came = queue.waiting.len();
+                return queue.grouping.waited_in_vain(came);
+            }
         }
     }
 }

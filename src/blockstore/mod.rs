@@ -7,6 +7,7 @@ mod backlog;
 mod ballast;
 mod commit;
 mod data_dir;
+mod grouping;
 mod in_place;
 mod look;
 mod marker;
