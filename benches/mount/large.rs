@@ -61,6 +61,11 @@ impl Holder {
         }
     }
 
+    /// Whether it has a relaxed mode of its own.
+    fn has_relaxed(&self) -> bool {
+        matches!(self, Holder::Store(backend) if backend.relaxed)
+    }
+
     /// Mounts; also says how long that took.
     fn mount(&self, run: &Run, ext4: &Path, durability: Durability) -> Outcome<(Contender, Duration)> {
         match self {
@@ -130,9 +135,11 @@ fn measure_starts(run: &mut Run, holders: &[Holder], ext4: &Path) -> Outcome<()>
         programs.into_iter().filter(|holder| matches!(holder, Holder::Store(_))).collect();
     for (row, durability) in [(START_KILLED, Durability::Close), (START_KILLED_RELAXED, Durability::Relaxed)]
     {
-        if durability == Durability::Relaxed && !run.relaxed {
-            continue;
-        }
+        let stores: Vec<Holder> = stores
+            .iter()
+            .filter(|holder| durability == Durability::Close || holder.has_relaxed())
+            .cloned()
+            .collect();
         let figures = run.interleave(TOPIC, [row], rounds, &stores, Holder::name, |holder, round| {
             let (contender, _) = holder.mount(run, ext4, durability)?;
             // Deleted again: what is measured are 100,000 blocks, and not more from round to round.
@@ -144,15 +151,10 @@ fn measure_starts(run: &mut Run, holders: &[Holder], ext4: &Path) -> Outcome<()>
             let (contender, took) = holder.mount(run, ext4, durability)?;
             for piece in pieces(seed, LAST_BLOCKS, BLOCK_BYTES)? {
                 let path = contender.dir.join(&piece.name);
-                match fs::remove_file(&path) {
-                    // What was written in the relaxed mode may be lost.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        if durability == Durability::Close {
-                            return fail("a durable block is lost");
-                        }
-                    }
-                    removed => removed?,
+                if fs::read(&path).during("read what was closed before the kill")? != piece.bytes {
+                    return fail("a block has other bytes after the kill");
                 }
+                fs::remove_file(&path)?;
             }
             contender.served.map_or(Ok(()), Served::end)?;
             Ok([took.as_secs_f64() * 1e3])
@@ -171,7 +173,10 @@ fn in_units(mut figures: Vec<Figure>) -> Vec<Figure> {
 
 /// The first time is after a new mount, both for the names alone and for the attributes.
 fn measure_listings(run: &mut Run, holders: &[Holder], ext4: &Path) -> Outcome<()> {
-    let rounds = run.rounds(3, 1);
+    let mut rounds = run.rounds(5, 1);
+    if run.options.quick {
+        rounds.skipped = 0;
+    }
     let figures = run.interleave(TOPIC, LISTINGS, rounds, holders, Holder::name, |holder, _| {
         let mut figures = Vec::new();
         for attributes in [false, true] {
@@ -204,7 +209,7 @@ fn measure_listings(run: &mut Run, holders: &[Holder], ext4: &Path) -> Outcome<(
 
 /// A backend without files is filled through its mount, and has no first time after that.
 fn measure_volatile(run: &mut Run) -> Outcome<()> {
-    let rounds = run.rounds(3, 1);
+    let rounds = run.rounds(5, 1);
     for backend in run.backends.clone().into_iter().filter(|backend| !backend.durable) {
         let (contender, _) = run.mount(TOPIC, backend.name, backend, Durability::Close)?;
         for index in 0..BLOCKS as u64 {
@@ -220,7 +225,8 @@ fn measure_volatile(run: &mut Run) -> Outcome<()> {
         }
         let pinned = OnOneProcessor::new([&contender])?;
         for (row, attributes) in [(LS_F_AGAIN, false), (LS_L_AGAIN, true)] {
-            let samples: Outcome<Vec<f64>> = (0..=rounds).map(|_| list(&contender.dir, attributes)).collect();
+            let samples: Outcome<Vec<f64>> =
+                (0..=rounds.kept).map(|_| list(&contender.dir, attributes)).collect();
             let samples = samples?.split_off(1);
             figures.push(Figure::new(TOPIC, row, backend.name, "us", samples));
         }

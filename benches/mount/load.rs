@@ -34,7 +34,7 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
     let served = Served::floor(&floor, &below)?;
     let mut contenders = vec![Contender::mount("floor", floor, served)];
     for backend in run.backends.clone() {
-        let mode = if run.relaxed && backend.durable { Durability::Relaxed } else { Durability::Close };
+        let mode = if backend.relaxed { Durability::Relaxed } else { Durability::Close };
         contenders.push(run.mount(TOPIC, backend.name, backend, mode)?.0);
     }
     contenders.extend(peers::mounts(run, TOPIC, None)?);

@@ -10,7 +10,7 @@ use crate::data::{Piece, pieces};
 use crate::outcome::{During as _, Outcome, fail};
 use crate::peers;
 use crate::processors::OnOneProcessor;
-use crate::run::{Contender, Durability, Run, timed, timed_once};
+use crate::run::{Contender, Durability, Rounds, Run, timed, timed_once};
 use crate::served::Served;
 
 const TOPIC: &str = "reading";
@@ -99,7 +99,7 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
 fn measure_dropped(
     run: &mut Run,
     row: &str,
-    rounds: usize,
+    rounds: Rounds,
     contenders: &[Contender],
     pieces: &[Piece],
 ) -> Outcome<()> {

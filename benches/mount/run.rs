@@ -21,6 +21,15 @@ const WARM_UP: usize = 8;
 /// How long the machine is left alone before each sample.
 const SETTLE_TIME: Duration = Duration::from_millis(2);
 
+/// How often something is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Rounds {
+    /// Rounds before those that count, in which caches fill.
+    pub skipped: usize,
+    /// Rounds that count.
+    pub kept: usize,
+}
+
 /// What was asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -44,8 +53,6 @@ pub struct Run {
     pub results: Results,
     /// The backends that take part.
     pub backends: Vec<&'static Backend>,
-    /// Whether the program knows `--durability relaxed`.
-    pub relaxed: bool,
     work: ScratchDir,
     begun: Duration,
     stop: Arc<AtomicBool>,
@@ -102,15 +109,7 @@ impl Run {
         for row in BACKENDS.iter().filter(|row| !row.built_in) {
             results.miss(row.name, "not in this build");
         }
-        let mut run = Self { options, results, backends, relaxed: false, work, begun, stop };
-        let probe = run.place("probe", "memory")?;
-        let mut command = run.program();
-        command.args(["--backend", "memory", "--durability", "relaxed"]);
-        run.relaxed = Served::program(command, &probe)?.is_some();
-        if !run.relaxed {
-            run.results.miss("--durability relaxed", "not in this build");
-        }
-        Ok(run)
+        Ok(Self { options, results, backends, work, begun, stop })
     }
 
     /// A new directory for a contender of a topic.
@@ -168,10 +167,8 @@ impl Run {
         let data = self.directory(topic).join(format!("{name}.data"));
         let dir = self.place(topic, name)?;
         let command = self.mounting(backend, &data, durability);
-        match Served::program(command, &dir)? {
-            Some((served, took)) => Ok((Contender::mount(name, dir, served), took)),
-            None => fail(format!("the program does not know its flags for {name}")),
-        }
+        let (served, took) = Served::program(command, &dir)?;
+        Ok((Contender::mount(name, dir, served), took))
     }
 
     /// Where the data of a contender's store is.
@@ -194,9 +191,9 @@ impl Run {
         rows.iter().any(|row| self.wants(topic, row))
     }
 
-    /// So many rounds, or a few if it has to be quick.
-    pub fn rounds(&self, full: usize, quick: usize) -> usize {
-        if self.options.quick { quick } else { full }
+    /// So many rounds behind one that does not count, or a few if it has to be quick.
+    pub fn rounds(&self, full: usize, quick: usize) -> Rounds {
+        Rounds { skipped: 1, kept: if self.options.quick { quick } else { full } }
     }
 
     /// Keeps figures, and says them.
@@ -213,20 +210,20 @@ impl Run {
         if self.stop.load(Ordering::Acquire) { fail("stopped by a signal") } else { Ok(()) }
     }
 
-    /// Measures contenders one after the other, round by round, after one round that does not count.
+    /// Measures contenders one after the other, round by round.
     /// `rows` names the figures that each measurement gives, in microseconds.
     pub fn interleave<C, const N: usize>(
         &self,
         topic: &str,
         rows: [&str; N],
-        rounds: usize,
+        rounds: Rounds,
         contenders: &[C],
         name: impl Fn(&C) -> &str,
         mut measure: impl FnMut(&C, usize) -> Outcome<[f64; N]>,
     ) -> Outcome<Vec<Figure>> {
         let mut samples: Vec<[Vec<f64>; N]> =
             contenders.iter().map(|_| std::array::from_fn(|_| Vec::new())).collect();
-        for round in 0..=rounds {
+        for round in 0..rounds.skipped + rounds.kept {
             for index in shuffled(contenders.len(), round) {
                 let (Some(contender), Some(samples)) = (contenders.get(index), samples.get_mut(index)) else {
                     continue;
@@ -237,7 +234,7 @@ impl Run {
                 let what = || format!("{topic}: {} of {}", rows.join(", "), name(contender));
                 let values = measure(contender, round)
                     .map_err(|error| crate::outcome::Failure(format!("{}: {}", what(), error.0)))?;
-                if round > 0 {
+                if round >= rounds.skipped {
                     for (samples, value) in samples.iter_mut().zip(values) {
                         samples.push(value);
                     }

@@ -28,28 +28,21 @@ pub struct Served {
     child: Option<Child>,
 }
 
-/// Something that could not be started because this build does not know it.
-pub const EXIT_USAGE: i32 = 2;
-
 impl Served {
-    /// Starts the program in the background, as a user does; also says how long that took. `None` if it
-    /// does not know one of its flags.
-    pub fn program(mut command: Command, dir: &Path) -> Outcome<Option<(Self, Duration)>> {
+    /// Starts the program in the background, as a user does; also says how long that took.
+    pub fn program(mut command: Command, dir: &Path) -> Outcome<(Self, Duration)> {
         fs::create_dir_all(dir)?;
         command.arg("--background").arg(dir).stdin(Stdio::null()).process_group(0);
         let begun = Instant::now();
         let output = command.output().during(format!("start {command:?}"))?;
         let took = begun.elapsed();
-        if output.status.code() == Some(EXIT_USAGE) {
-            return Ok(None);
-        }
         if !output.status.success() {
             return fail(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)));
         }
         let status = control(dir, "status.json")?;
         let pid = status.get("pid").and_then(serde_json::Value::as_u64).unwrap_or_default() as u32;
         let served = Self { dir: dir.to_owned(), pid, start_time: sys::start_time(pid), child: None };
-        Ok(Some((served, took)))
+        Ok((served, took))
     }
 
     /// Starts the floor, which says when it is there.

@@ -18,7 +18,7 @@ use crate::engines;
 use crate::outcome::{During as _, Outcome, fail};
 use crate::peers;
 use crate::processors::OnOneProcessor;
-use crate::run::{Contender, Durability, Run, micros};
+use crate::run::{Contender, Durability, Rounds, Run, micros};
 use crate::served::Served;
 
 /// The size of the blocks that are deleted.
@@ -218,7 +218,7 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
             let figures = run.interleave(
                 topic(durability),
                 rows,
-                rounds.len() - 1,
+                Rounds { skipped: 1, kept: rounds.len() - 1 },
                 &stores,
                 |s| s.name(),
                 |store, round| Ok([store.remove(rounds.get(round).map_or(&[][..], Vec::as_slice))?]),
@@ -245,7 +245,7 @@ fn measure_mode(run: &mut Run, durability: Durability) -> Outcome<Written> {
     for (number, (bytes, count, writers, name)) in wanted(run, durability).into_iter().enumerate() {
         let pinned = (writers == 1).then(|| OnOneProcessor::new(stores.iter().filter_map(Store::contender)));
         let pinned = pinned.transpose()?;
-        let rounds = run.rounds(if writers == 1 { 15 } else { 9 }, 3);
+        let rounds = run.rounds(if writers == 1 { 21 } else { 15 }, 3);
         let of_round = |round: usize| pieces(1000 + 100 * number as u64 + round as u64, count, bytes);
         let figures =
             run.interleave(topic(durability), [&name], rounds, &stores, Store::name, |store, round| {
@@ -259,7 +259,7 @@ fn measure_mode(run: &mut Run, durability: Durability) -> Outcome<Written> {
         drop(pinned);
         run.keep(figures);
         if writers == 1 && bytes == DELETED_BYTES {
-            first_rounds = (0..=rounds).map(of_round).collect::<Outcome<_>>()?;
+            first_rounds = (0..rounds.skipped + rounds.kept).map(of_round).collect::<Outcome<_>>()?;
         }
     }
     Ok((stores, first_rounds))
@@ -280,14 +280,13 @@ fn stores(run: &mut Run, durability: Durability) -> Outcome<Vec<Store>> {
     ];
     for backend in run.backends.clone() {
         // What does not outlive its process has one mode, which is quick.
-        if !backend.durable && !relaxed {
+        let takes_part = if relaxed { backend.relaxed || !backend.durable } else { backend.durable };
+        if !takes_part {
             continue;
         }
-        if !backend.durable || !relaxed || run.relaxed {
-            let mode = if backend.durable { durability } else { Durability::Close };
-            let (contender, _) = run.mount(topic, backend.name, backend, mode)?;
-            stores.push(files(contender, false, true));
-        }
+        let mode = if backend.durable { durability } else { Durability::Close };
+        let (contender, _) = run.mount(topic, backend.name, backend, mode)?;
+        stores.push(files(contender, false, true));
         let name = format!("{ENGINE}{}", backend.name);
         let engine = engines::open(backend, &run.data(topic, &name)).during(&name)?;
         let sync = if relaxed { Sync::Later } else { Sync::Now };
