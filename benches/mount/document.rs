@@ -22,6 +22,7 @@ of them. A figure is the median of the rounds; a ratio is the median of the rati
   options of a mount, which answers from memory and throws away what is written: what a mount costs above it
   is the mount's own.
 - **engine NAME** is the backend's engine called directly in the measuring process: no mount, no hash.
+- **ipfs** is Kubo, asked over its HTTP API (block/put, block/get) by one connection that is kept.
 - **hash** is computing the sha2-256 of the block and comparing it.
 
 What one client does is measured with client and server on one processor. On two, the time that a

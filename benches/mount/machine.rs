@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use ipfs_persist_mount::sys;
 
+use crate::kubo::KUBO;
 use crate::outcome::Outcome;
 use crate::peers;
 use crate::run::Run;
@@ -30,7 +31,7 @@ pub fn describe(run: &mut Run) -> Outcome<()> {
         ("ordinary directory", format!("{file_system}, on the disk of the data directories")),
         ("measured as", user.to_owned()),
     ];
-    for (name, argument) in peers::PEERS {
+    for (name, argument) in peers::PEERS.into_iter().chain([(KUBO, "--version")]) {
         machine.push((name, peers::version(name, argument).unwrap_or_else(|| "not found".to_owned())));
     }
     run.results.machine = machine.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -9,6 +9,7 @@ mod data;
 mod document;
 mod engines;
 mod floor;
+mod kubo;
 mod large;
 mod load;
 mod machine;

@@ -29,8 +29,8 @@ impl OnOneProcessor {
     pub fn new<'a>(contenders: impl IntoIterator<Item = &'a Contender>) -> Outcome<Self> {
         let before = allowed()?;
         let last = before.rsplit([',', '-']).next().unwrap_or("0").to_owned();
-        let servers = contenders.into_iter().filter_map(|contender| contender.served.as_ref());
-        let pids: Vec<u32> = servers.map(|served| served.pid()).chain([std::process::id()]).collect();
+        let servers = contenders.into_iter().filter_map(Contender::pid);
+        let pids: Vec<u32> = servers.chain([std::process::id()]).collect();
         for pid in &pids {
             move_to(*pid, &last)?;
         }

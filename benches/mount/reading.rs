@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use crate::data::{Piece, pieces};
+use crate::kubo::Kubo;
 use crate::outcome::{During as _, Outcome, fail};
 use crate::peers;
 use crate::processors::OnOneProcessor;
@@ -45,7 +46,15 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
     for (seed, set) in (1..).zip(&SETS) {
         sets.push(pieces(seed, set.count, set.bytes)?);
     }
-    let contenders = contenders(run, &sets)?;
+    let mut contenders = contenders(run, &sets)?;
+    let directories = contenders.len();
+    if let Some(kubo) = Kubo::start(run, TOPIC)? {
+        for piece in sets.iter().flatten() {
+            kubo.put(&piece.bytes)?;
+        }
+        contenders.push(Contender::api(kubo));
+    }
+    let directories = contenders.get(..directories).unwrap_or_default();
     let rounds = run.rounds(31, 9);
     let pinned = OnOneProcessor::new(&contenders)?;
     for (set, pieces) in SETS.iter().zip(&sets) {
@@ -54,7 +63,7 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
                 TOPIC,
                 [STAT],
                 rounds,
-                &contenders,
+                directories,
                 |c| &c.name,
                 |contender, _| {
                     let paths = paths(contender, pieces);
@@ -74,6 +83,12 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
                 &contenders,
                 |c| &c.name,
                 |contender, round| {
+                    if let Some(api) = &contender.api {
+                        return Ok([timed(pieces, |piece| match api.get(&piece.name)? {
+                            bytes if bytes == piece.bytes => Ok(()),
+                            _ => fail("other bytes than were stored"),
+                        })?]);
+                    }
                     if round == 0 {
                         compare(contender, pieces)?;
                     }
@@ -87,7 +102,7 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
         if let Some(row) = set.dropped
             && run.wants(TOPIC, row)
         {
-            measure_dropped(run, row, rounds, &contenders, pieces)?;
+            measure_dropped(run, row, rounds, directories, pieces)?;
         }
     }
     drop(pinned);

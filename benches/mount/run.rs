@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ipfs_persist_mount::datastore::{BACKENDS, Backend};
 use ipfs_persist_mount::sys::ScratchDir;
 
+use crate::kubo::{KUBO, Kubo};
 use crate::outcome::{During as _, Outcome, fail};
 use crate::results::{Figure, Results};
 use crate::served::Served;
@@ -67,17 +68,32 @@ pub struct Contender {
     pub dir: PathBuf,
     /// The mount.
     pub served: Option<Served>,
+    /// What is asked instead of a directory.
+    pub api: Option<Kubo>,
 }
 
 impl Contender {
     /// One that is no mount.
     pub fn directory(name: &str, dir: PathBuf) -> Self {
-        Self { name: name.to_owned(), dir, served: None }
+        Self { name: name.to_owned(), dir, served: None, api: None }
     }
 
     /// One that is a mount.
     pub fn mount(name: &str, dir: PathBuf, served: Served) -> Self {
-        Self { name: name.to_owned(), dir, served: Some(served) }
+        Self { name: name.to_owned(), dir, served: Some(served), api: None }
+    }
+}
+
+impl Contender {
+    /// One that is asked over its API.
+    pub fn api(api: Kubo) -> Self {
+        Self { name: KUBO.to_owned(), dir: PathBuf::new(), served: None, api: Some(api) }
+    }
+
+    /// The process that serves it.
+    pub fn pid(&self) -> Option<u32> {
+        let served = self.served.as_ref().or(self.api.as_ref().map(|api| &api.served));
+        served.map(Served::pid)
     }
 }
 

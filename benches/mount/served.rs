@@ -26,6 +26,8 @@ pub struct Served {
     pid: u32,
     start_time: Option<u64>,
     child: Option<Child>,
+    /// Whether it is told to end, because it has no mount whose end it would see.
+    ends_by_signal: bool,
 }
 
 impl Served {
@@ -41,7 +43,13 @@ impl Served {
         }
         let status = control(dir, "status.json")?;
         let pid = status.get("pid").and_then(serde_json::Value::as_u64).unwrap_or_default() as u32;
-        let served = Self { dir: dir.to_owned(), pid, start_time: sys::start_time(pid), child: None };
+        let served = Self {
+            dir: dir.to_owned(),
+            pid,
+            start_time: sys::start_time(pid),
+            child: None,
+            ends_by_signal: false,
+        };
         Ok((served, took))
     }
 
@@ -85,10 +93,41 @@ impl Served {
         Ok((served, begun.elapsed()))
     }
 
+    /// Starts a server without a mount, and waits for the line with which it says that it is there; gives
+    /// the lines up to that.
+    pub fn process(
+        mut command: Command,
+        dir: &Path,
+        is_ready: impl Fn(&str) -> bool,
+    ) -> Outcome<(Self, Vec<String>)> {
+        command.stdout(Stdio::piped());
+        let mut served = Self::spawn(command, dir)?;
+        served.ends_by_signal = true;
+        let mut lines = Vec::new();
+        if let Some(output) = served.child.as_mut().and_then(|child| child.stdout.take()) {
+            let mut output = BufReader::new(output);
+            loop {
+                let mut line = String::new();
+                if output.read_line(&mut line)? == 0 {
+                    return fail(format!("a server ended at once, and said {lines:?}"));
+                }
+                let ready = is_ready(&line);
+                lines.push(line);
+                if ready {
+                    // What else it says is read to the end, so that it never waits for a reader.
+                    std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+                    break;
+                }
+            }
+        }
+        Ok((served, lines))
+    }
+
     fn spawn(mut command: Command, dir: &Path) -> Outcome<Self> {
         let child = command.stdin(Stdio::null()).spawn().during(format!("start {command:?}"))?;
         let pid = child.id();
-        Ok(Self { dir: dir.to_owned(), pid, start_time: sys::start_time(pid), child: Some(child) })
+        let start_time = sys::start_time(pid);
+        Ok(Self { dir: dir.to_owned(), pid, start_time, child: Some(child), ends_by_signal: false })
     }
 
     /// The process that serves it.
@@ -170,6 +209,10 @@ impl Drop for Served {
             return;
         }
         detach(&self.dir);
+        if self.ends_by_signal {
+            // If it cannot be told, it is killed below.
+            let _ = self.signal("-TERM");
+        }
         if self.wait_for_end().is_err() {
             // Nothing more can be done for a process that does not end.
             let _ = self.signal("-KILL");

@@ -1,5 +1,6 @@
 //! What is to be reached, and whether it was.
 
+use crate::kubo::KUBO;
 use crate::large::{
     LS_F_AGAIN, LS_F_FIRST, LS_L_AGAIN, LS_L_FIRST, START_CLEAN, START_KILLED, START_KILLED_RELAXED,
 };
@@ -88,6 +89,7 @@ pub fn judge(results: &Results) -> Vec<Judged> {
     for row in compared_with_peers() {
         for name in ["file", "pebble"] {
             look(&row, name, Bound::AtLeast(2.0, "rclone", "rclone".to_owned()));
+            look(&row, name, Bound::AtLeast(2.0, "Kubo", KUBO.to_owned()));
             look(&row, name, Bound::AtLeast(1.0, "bindfs", "bindfs".to_owned()));
         }
     }
@@ -112,7 +114,7 @@ fn compared_with_peers() -> Vec<String> {
 
 /// Whether a contender is there to compare with.
 pub fn is_reference(name: &str) -> bool {
-    ["ext4", "floor", HASH, "bindfs", "rclone"].contains(&name) || name.starts_with(ENGINE)
+    ["ext4", "floor", HASH, "bindfs", "rclone", KUBO].contains(&name) || name.starts_with(ENGINE)
 }
 
 fn judged_one(results: &Results, row: &str, contender: &str, bound: &Bound) -> Option<Judged> {

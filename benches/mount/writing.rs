@@ -15,10 +15,11 @@ use ipfs_persist_mount::sys;
 
 use crate::data::{Piece, pieces};
 use crate::engines;
+use crate::kubo::Kubo;
 use crate::outcome::{During as _, Outcome, fail};
 use crate::peers;
 use crate::processors::OnOneProcessor;
-use crate::run::{Contender, Durability, Rounds, Run, micros};
+use crate::run::{Contender, Durability, Rounds, Run, micros, timed_once};
 use crate::served::Served;
 
 /// The size of the blocks that are deleted.
@@ -63,12 +64,13 @@ enum Store {
     Files { contender: Contender, fsync: bool, keeps: bool },
     Engine { name: String, engine: Box<dyn Datastore>, sync: Sync },
     Hash,
+    Api { contender: Contender },
 }
 
 impl Store {
     fn name(&self) -> &str {
         match self {
-            Store::Files { contender, .. } => &contender.name,
+            Store::Files { contender, .. } | Store::Api { contender } => &contender.name,
             Store::Engine { name, .. } => name,
             Store::Hash => HASH,
         }
@@ -76,9 +78,14 @@ impl Store {
 
     fn contender(&self) -> Option<&Contender> {
         match self {
-            Store::Files { contender, .. } => Some(contender),
+            Store::Files { contender, .. } | Store::Api { contender } => Some(contender),
             Store::Engine { .. } | Store::Hash => None,
         }
+    }
+
+    /// Whether it has several clients, and deletes.
+    fn is_full(&self) -> bool {
+        !matches!(self, Store::Api { .. } | Store::Hash)
     }
 
     /// Stores blocks; microseconds for each.
@@ -96,6 +103,10 @@ impl Store {
                 }
                 Ok(micros(begun.elapsed()) / pieces.len() as f64)
             }
+            Store::Api { contender } => timed_once(pieces, |piece| match &contender.api {
+                Some(api) => api.put(&piece.bytes),
+                None => fail("there is no API"),
+            }),
             Store::Hash => {
                 let cids: Vec<Cid> =
                     pieces.iter().map(|piece| Cid::parse(&piece.name)).collect::<Result<_, _>>()?;
@@ -118,6 +129,10 @@ impl Store {
                 Store::Engine { engine, .. } => {
                     engine.get(piece.block.key())?.is_some_and(|bytes| bytes == piece.bytes)
                 }
+                Store::Api { contender } => contender
+                    .api
+                    .as_ref()
+                    .is_some_and(|api| api.get(&piece.name).is_ok_and(|bytes| bytes == piece.bytes)),
                 Store::Files { .. } | Store::Hash => true,
             };
             if !right {
@@ -141,7 +156,7 @@ impl Store {
                     engine.remove(std::slice::from_ref(piece.block.key()), Sync::Later)?;
                 }
             }
-            Store::Hash => {}
+            Store::Api { .. } | Store::Hash => {}
         }
         Ok(micros(begun.elapsed()) / pieces.len() as f64)
     }
@@ -213,7 +228,7 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
     for (durability, (stores, rounds)) in written {
         if run.wants(topic(durability), delete_row(durability)) {
             let rows = [delete_row(durability)];
-            let stores: Vec<&Store> = stores.iter().filter(|store| !matches!(store, Store::Hash)).collect();
+            let stores: Vec<&Store> = stores.iter().filter(|store| store.is_full()).collect();
             let pinned = OnOneProcessor::new(stores.iter().filter_map(|store| store.contender()))?;
             let figures = run.interleave(
                 topic(durability),
@@ -295,6 +310,9 @@ fn stores(run: &mut Run, durability: Durability) -> Outcome<Vec<Store>> {
     if relaxed {
         for peer in peers::mounts(run, topic, None)? {
             stores.push(files(peer, false, true));
+        }
+        if let Some(kubo) = Kubo::start(run, topic)? {
+            stores.push(Store::Api { contender: Contender::api(kubo) });
         }
     }
     Ok(stores)
