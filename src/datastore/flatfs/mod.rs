@@ -151,7 +151,7 @@ impl FlatFs {
     }
 
     fn key_position(&self, key: &Key) -> Position {
-        self.sharding.position(self.place(key).shard(), key)
+        self.sharding.position_of(key)
     }
 
     fn is_stored(&self, key: &Key) -> io::Result<bool> {

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use data_encoding::BASE32_NOPAD;
+
 use crate::block::Key;
 use crate::datastore::Position;
 use crate::datastore::order::digest_bits;
@@ -116,6 +118,17 @@ impl Sharding {
         codes << (POSITION_BITS - chars * CHAR_BITS)
     }
 
+    /// Where a key stands, without writing down the name of its shard.
+    pub(super) fn position_of(&self, key: &Key) -> Position {
+        let mut buffer = [0; (Key::BYTES_MAX * 8).div_ceil(5)];
+        let text = buffer.get_mut(..BASE32_NOPAD.encode_len(key.as_bytes().len())).unwrap_or_default();
+        BASE32_NOPAD.encode_mut(key.as_bytes(), text);
+        let text = str::from_utf8(text).unwrap_or_default();
+        let chars = self.chars_of(text);
+        let shard = if chars.len() == self.chars { chars } else { &self.shard_of(text) };
+        self.position(shard, key)
+    }
+
     /// The first characters of the shard that holds the keys right after `position`. Any shard
     /// that sorts before them lies wholly at or before the position.
     pub(super) fn first_shard(&self, position: Position) -> String {
@@ -198,6 +211,18 @@ mod tests {
                     assert!(shard.starts_with(&sharding.first_shard(position)));
                     last = position;
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_position_is_that_of_the_shard_which_has_the_key() {
+        for spec in ["prefix/1", "prefix/12", "suffix/2", "next-to-last/2", "next-to-last/200"] {
+            let sharding = sharding(&format!("{SPEC_PREFIX}{spec}"));
+            for digest in [&[][..], &[7], &[0x5a; 32], &[0xff; 128]] {
+                let key = Key::new(0x12, digest).unwrap();
+                let shard = sharding.shard_of(&BASE32_NOPAD.encode(key.as_bytes()));
+                assert_eq!(sharding.position_of(&key), sharding.position(&shard, &key), "{spec} {key:?}");
             }
         }
     }
