@@ -27,6 +27,7 @@ fn main() {
                 a_block_is_synced_within_moments,
                 fsync_makes_durable_what_was_closed_before,
                 a_failing_disk_ends_the_acknowledgements,
+                the_command_put_is_durable_all_the_same,
             ],
         ),
         (others, cases![what_cannot_be_relaxed_is_synced_at_close]),
@@ -145,6 +146,28 @@ fn a_failing_disk_ends_the_acknowledgements(backend: &'static str) {
     for cid in &listed {
         assert_eq!(cid_of(&fs::read(mount.path(cid)).unwrap()), *cid);
     }
+    mount.unmount();
+}
+
+/// `put` prints the CID of a block that is durable, whatever the mount says of a close.
+fn the_command_put_is_durable_all_the_same(backend: &'static str) {
+    let bench = Bench::new(backend);
+    let mount = bench.mount_with(&RELAXED);
+    let content = bench.path().join("content");
+    fs::write(&content, b"durable").unwrap();
+    let put = || run(common::program().args(["put", "--mount"]).arg(&mount.mnt).arg(&content));
+    assert!(put().status.success());
+    fs::remove_file(mount.path(cid_of(b"durable"))).unwrap();
+    File::open(&mount.mnt).unwrap().sync_all().unwrap();
+    let Some(disk) = Trace::failing_syncs(&bench, &mount) else { return };
+    let output = put();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(!text(&output).contains(&cid_of(b"durable")), "{}", text(&output));
+    drop(disk);
+    eventually("the disk is well again", || put().status.success());
+    mount.crash();
+    let mount = bench.mount();
+    assert_eq!(mount.ls(), [cid_of(b"durable")]);
     mount.unmount();
 }
 

@@ -19,6 +19,7 @@ use tracing::debug;
 
 use super::{Blocks, Facts, Listed, StoreFacts, Visit};
 use crate::block::{Block, Cid, Key, bytes_match, canonical};
+use crate::blockstore::Durability;
 use crate::sys::errno::*;
 use crate::sys::{self, Holder};
 use crate::{Error, Result};
@@ -45,6 +46,8 @@ struct Status {
     store_id: String,
     max_block_size_bytes: u64,
     /// Mounts of earlier versions do not say these.
+    #[serde(default)]
+    durability: Option<String>,
     #[serde(default)]
     disk_bytes: Option<u64>,
     #[serde(default)]
@@ -126,6 +129,11 @@ impl Mounted {
         links.find(stands_for).map_or_else(String::new, |entry| entry.file_name().display().to_string())
     }
 
+    /// Whether a close does not make a block durable there.
+    fn acknowledges_early(&self) -> bool {
+        self.status.durability.as_deref() == Some(Durability::Relaxed.name())
+    }
+
     fn put_one(&self, block: &Block) -> Result<()> {
         let cid = canonical(block.key(), block.meta().cid_form);
         let write = || {
@@ -186,7 +194,16 @@ impl Blocks for Mounted {
             Err(error) if error.errno() == ENOMEM => self.put_one(block),
             answer => answer,
         };
-        answers.map(alone).collect()
+        let mut answers: Vec<Result<()>> = answers.map(alone).collect();
+        if self.acknowledges_early()
+            && let Err(error) = self.sync()
+        {
+            answers
+                .iter_mut()
+                .filter(|answer| answer.is_ok())
+                .for_each(|answer| *answer = Err(error.clone()));
+        }
+        answers
     }
 
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>> {
