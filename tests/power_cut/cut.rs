@@ -10,8 +10,6 @@ use crate::random::Random;
 
 /// Of so many flushes the one is taken that has most to do.
 const FLUSHES: usize = 4;
-/// What a disk writes in one step.
-const SECTOR: usize = 512;
 
 /// Where the power is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +43,8 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Chooses one at such a place, behind the record at `from`.
-    pub fn choose(log: &Log, from: usize, place: Place, numbers: &mut Random) -> Self {
+    /// Chooses one at such a place, behind the record at `from`. The disk writes a sector in one step.
+    pub fn choose(log: &Log, from: usize, place: Place, sector: usize, numbers: &mut Random) -> Self {
         let records = &log.records;
         let fits = |position: &usize| match (place, records[*position].what) {
             (Place::Anywhere, _) | (Place::Flush, What::Flush) => true,
@@ -71,8 +69,11 @@ impl Cut {
             })
             .collect();
         let unflushed = (pending.len(), log.written(flushed..position));
-        let made =
-            if place == Place::AcknowledgedAndNothingMore { Vec::new() } else { some_of(pending, numbers) };
+        let made = if place == Place::AcknowledgedAndNothingMore {
+            Vec::new()
+        } else {
+            some_of(pending, sector, numbers)
+        };
         Self { place, position, time: records[position].time, flushed, made, unflushed }
     }
 
@@ -95,13 +96,13 @@ impl Cut {
 }
 
 /// Some of the writes, in their order, one of them perhaps only in part.
-fn some_of(pending: Vec<(usize, usize)>, numbers: &mut Random) -> Vec<(usize, usize)> {
+fn some_of(pending: Vec<(usize, usize)>, sector: usize, numbers: &mut Random) -> Vec<(usize, usize)> {
     let percent = *numbers.pick(&[10, 50, 90, 100]);
     let mut made: Vec<_> = pending.into_iter().filter(|_| numbers.chance(percent)).collect();
-    let long: Vec<usize> = (0..made.len()).filter(|index| made[*index].1 > SECTOR).collect();
+    let long: Vec<usize> = (0..made.len()).filter(|index| made[*index].1 > sector).collect();
     if !long.is_empty() {
         let torn = &mut made[*numbers.pick(&long)].1;
-        *torn = SECTOR * (1 + numbers.below(*torn / SECTOR));
+        *torn = sector * (1 + numbers.below(*torn / sector));
     }
     made
 }

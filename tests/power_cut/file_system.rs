@@ -10,13 +10,16 @@ use crate::common::{eventually, has, is_root, run, text};
 pub struct Kind {
     pub name: &'static str,
     pub size: u64,
+    /// What its disk writes in one step.
+    pub sector: usize,
     make: &'static [&'static str],
 }
 
 const KINDS: [Kind; 3] = [
-    Kind { name: "ext4", size: 160 << 20, make: &["mkfs.ext4", "-q"] },
-    Kind { name: "xfs", size: 320 << 20, make: &["mkfs.xfs", "-q"] },
-    Kind { name: "btrfs", size: 320 << 20, make: &["mkfs.btrfs", "-q"] },
+    Kind { name: "ext4", size: 160 << 20, sector: 512, make: &["mkfs.ext4", "-q"] },
+    Kind { name: "xfs", size: 320 << 20, sector: 512, make: &["mkfs.xfs", "-q"] },
+    // It cannot be mounted when its superblock is torn.
+    Kind { name: "btrfs", size: 320 << 20, sector: 4096, make: &["mkfs.btrfs", "-q"] },
 ];
 
 impl Kind {

@@ -33,7 +33,7 @@ pub fn try_all(trial: &Trial, log: &Log, states: usize, dir: &Path) -> Vec<Strin
         let place = PLACES[state % PLACES.len()];
         // A store that is only being made may be lost, but not in the way of a new one.
         let ready = if place == Place::Anywhere { Mark::DiskReady } else { Mark::Mounted };
-        let cut = Cut::choose(log, log.first(ready), place, &mut numbers);
+        let cut = Cut::choose(log, log.first(ready), place, trial.kind.sector, &mut numbers);
         unflushed_max = unflushed_max.max(cut.unflushed.1);
         let what = format!(
             "state {state}, cut at {} of {} ({:?}), {} of {} writes not flushed ({} KiB) were made",
