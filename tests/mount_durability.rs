@@ -1,7 +1,7 @@
 //! What a close, an fsync and an unmount promise, seen in the system calls of the daemon: what has to be
 //! on the disk was written and synced before the answer came.
 //!
-//! Nobody can cut the power here. That a synced file survives is the promise of the file system below.
+//! What a power cut leaves of that is tried in tests/power_cut.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

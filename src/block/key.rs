@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use multihash::Multihash;
+use unsigned_varint::encode;
 
 /// The largest code: it has nine varint bytes (multiformats/unsigned-varint).
 pub(super) const CODE_MAX: u64 = (1 << 63) - 1;
@@ -35,8 +36,11 @@ impl Key {
         if digest.len() > Self::DIGEST_BYTES_MAX || code > CODE_MAX {
             return None;
         }
-        let bytes = Multihash::<{ Self::DIGEST_BYTES_MAX }>::wrap(code, digest).ok()?.to_bytes();
-        let digest_at = u8::try_from(bytes.len().checked_sub(digest.len())?).ok()?;
+        let (mut code_buffer, mut length_buffer) = (encode::u64_buffer(), encode::usize_buffer());
+        let head = [encode::u64(code, &mut code_buffer), encode::usize(digest.len(), &mut length_buffer)];
+        let digest_at = u8::try_from(head.iter().map(|number| number.len()).sum::<usize>()).ok()?;
+        let mut bytes = Vec::with_capacity(usize::from(digest_at) + digest.len());
+        head.iter().chain([&digest]).for_each(|part| bytes.extend_from_slice(part));
         Some(Self { bytes: bytes.into(), code, digest_at })
     }
 

@@ -184,7 +184,7 @@ pub fn detach(mnt: &Path) {
 
 /// Aborts the mount's FUSE connection, and kills its process, if it is still there after
 /// [`WATCHDOG`]: a hang becomes a failure.
-fn watch(mnt: &Path, pid: u32) -> mpsc::Sender<()> {
+pub fn watch(mnt: &Path, pid: u32) -> mpsc::Sender<()> {
     let (sender, receiver) = mpsc::channel::<()>();
     let minor = mount_entry(mnt).map(|entry| entry.device.1);
     std::thread::spawn(move || {

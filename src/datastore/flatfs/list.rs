@@ -80,18 +80,29 @@ impl FlatFs {
 
     fn scan(&self, shard: &str, after: Option<Position>) -> Result<Scan> {
         let head = self.sharding.shard_position(shard);
-        let mut heap = BinaryHeap::new();
-        let mut complete = true;
+        // Sorted at the end, and kept a heap only where there are too many.
+        let (mut keys, mut heap) = (Vec::new(), BinaryHeap::new());
         self.for_each_key(shard, |key| {
-            if after.is_none_or(|after| self.sharding.position_behind(head, &key) > after) {
-                heap.push(key);
+            if after.is_some_and(|after| self.sharding.position_behind(head, &key) <= after) {
+                return;
             }
-            if heap.len() > SHARD_KEYS_MAX {
+            if heap.is_empty() {
+                keys.push(key);
+                if keys.len() > SHARD_KEYS_MAX {
+                    heap = BinaryHeap::from(std::mem::take(&mut keys));
+                    heap.pop();
+                }
+            } else {
+                heap.push(key);
                 heap.pop();
-                complete = false;
             }
         })?;
-        let mut keys = heap.into_sorted_vec();
+        let complete = heap.is_empty();
+        if complete {
+            keys.sort_unstable();
+        } else {
+            keys = heap.into_sorted_vec();
+        }
         keys.dedup();
         if complete { Ok(Scan { keys, complete }) } else { self.end_at_whole_position(shard, keys) }
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, ReadOptions, WriteBatch, WriteOptions, properties};
 use tracing::warn;
 
-use super::{BLOCKS, Flavour, META, options, recognise};
+use super::{BLOCKS, Flavour, META, options, recognise, torn};
 use crate::datastore::indexed::{Change, Dirty, Indexed, Place, Tables, Visit, failure};
 use crate::datastore::{Datastore, OpenRequest, Sync, Usage};
 use crate::sys::{allocated_bytes, space_of};
@@ -32,6 +32,8 @@ struct Rocks {
     path: PathBuf,
     read_only: bool,
     dirty: Dirty,
+    /// Everything up to this sequence number is known to have been synced.
+    synced: AtomicU64,
     deletions: AtomicU64,
 }
 
@@ -43,25 +45,57 @@ pub(super) fn open(request: &OpenRequest, flavour: Flavour) -> Result<Box<dyn Da
         Flavour::Blobs => super::probe_badger,
     };
     let place = Place::look(request, probe, recognise::is_leftover_of_creation)?;
-    let memtable_bytes = options::memtable_bytes(space_of(path)?.total_bytes);
-    let options = options::database(place == Place::New, memtable_bytes);
-    let families = options::column_families(flavour, memtable_bytes);
-    let opened = if request.read_only {
-        DB::open_cf_descriptors_read_only(&options, path, families, false)
-    } else {
-        DB::open_cf_descriptors(&options, path, families)
-    };
     let tables = Rocks {
-        database: opened.map_err(|error| failed(path, "open", error))?,
+        database: open_or_cut(request, flavour, place == Place::New)?,
         path: path.clone(),
         read_only: request.read_only,
         dirty: Dirty::default(),
+        synced: AtomicU64::new(0),
         deletions: AtomicU64::new(0),
     };
     if request.after_failure && !request.read_only {
         tables.write_out_the_log()?;
     }
     Indexed::open(tables, request)
+}
+
+/// Opens the database; what a power cut has left of its log's end is cut off first, if it is in the way.
+fn open_or_cut(request: &OpenRequest, flavour: Flavour, create: bool) -> Result<DB> {
+    let path = &request.path;
+    let memtable_bytes = options::memtable_bytes(space_of(path)?.total_bytes);
+    loop {
+        let error = match open_database(request, flavour, create, memtable_bytes) {
+            Ok(database) => return Ok(database),
+            Err(error) => error,
+        };
+        if error.kind() != ErrorKind::Corruption {
+            return Err(failed(path, "open", error));
+        }
+        match torn::look(path).map_err(|error| Error::io_at("read the log in", path, error))? {
+            torn::End::Damaged => return Err(failed(path, "open", error)),
+            torn::End::Torn { .. } if request.read_only => {
+                return Err(Error::StoreUnclean { path: path.clone() });
+            }
+            torn::End::Torn { log, at } => {
+                torn::cut(&log, at).map_err(|error| Error::io_at("cut", &log, error))?;
+            }
+        }
+    }
+}
+
+fn open_database(
+    request: &OpenRequest,
+    flavour: Flavour,
+    create: bool,
+    memtable_bytes: usize,
+) -> std::result::Result<DB, rocksdb::Error> {
+    let options = options::database(create, memtable_bytes);
+    let families = options::column_families(flavour, memtable_bytes);
+    if request.read_only {
+        DB::open_cf_descriptors_read_only(&options, &request.path, families, false)
+    } else {
+        DB::open_cf_descriptors(&options, &request.path, families)
+    }
 }
 
 impl Rocks {
@@ -74,6 +108,35 @@ impl Rocks {
         self.database
             .cf_handle(name)
             .ok_or_else(|| Error::Internal { what: format!("the table {name} is not open") })
+    }
+
+    /// An empty batch with the note that every record of the log carries.
+    fn batch(&self) -> WriteBatch {
+        let mut batch = WriteBatch::default();
+        batch.put_log_data(torn::note(self.synced.load(Ordering::Acquire)));
+        batch
+    }
+
+    fn commit(&self, batch: &WriteBatch, sync: Sync) -> Result<()> {
+        let before = self.database.latest_sequence_number();
+        let written = self.database.write_opt(batch, &write_options(sync));
+        if sync == Sync::Later {
+            self.dirty.note();
+        }
+        written.map_err(|error| self.failed("write", error))?;
+        if sync == Sync::Now {
+            self.note_synced(before.saturating_add(batch.len() as u64));
+        }
+        Ok(())
+    }
+
+    /// Says in the log that it was synced up to here. When the power goes before that is on the disk too,
+    /// the end of the log is taken for what it is without it.
+    fn note_synced(&self, sequence: u64) {
+        self.synced.fetch_max(sequence, Ordering::AcqRel);
+        if let Err(error) = self.database.write_opt(&self.batch(), &write_options(Sync::Later)) {
+            warn!(%error, "what has been synced could not be noted");
+        }
     }
 
     /// Writes out what is in memory; without `wait`, in the background.
@@ -136,8 +199,9 @@ impl Tables for Rocks {
     }
 
     fn set_identity(&self, store_id: &str) -> Result<()> {
-        let written = self.database.put_opt(STORE_ID, store_id, &write_options(Sync::Now));
-        written.map_err(|error| self.failed("write", error))
+        let mut batch = self.batch();
+        batch.put(STORE_ID, store_id);
+        self.commit(&batch, Sync::Now)
     }
 
     fn bytes(&self, key: &[u8]) -> Result<Option<Bytes>> {
@@ -153,7 +217,7 @@ impl Tables for Rocks {
 
     fn write(&self, changes: &[Change<'_>], sync: Sync) -> Result<()> {
         let (blocks, meta) = (self.family(BLOCKS)?, self.family(META)?);
-        let mut batch = WriteBatch::default();
+        let mut batch = self.batch();
         let mut deletions = 0;
         for change in changes {
             match change {
@@ -169,11 +233,7 @@ impl Tables for Rocks {
                 }
             }
         }
-        let written = self.database.write_opt(&batch, &write_options(sync));
-        if sync == Sync::Later {
-            self.dirty.note();
-        }
-        written.map_err(|error| self.failed("write", error))?;
+        self.commit(&batch, sync)?;
         if deletions > 0 {
             self.note_deletions(deletions);
         }
@@ -206,7 +266,12 @@ impl Tables for Rocks {
 
     fn sync(&self) -> Result<()> {
         self.flush_if_room_is_scarce();
-        self.dirty.sync(|| self.database.flush_wal(true).map_err(|error| self.failed("sync", error)))
+        self.dirty.sync(|| {
+            let written = self.database.latest_sequence_number();
+            self.database.flush_wal(true).map_err(|error| self.failed("sync", error))?;
+            self.note_synced(written);
+            Ok(())
+        })
     }
 
     fn close(self) -> Result<()> {

@@ -10,6 +10,8 @@ mod engine;
 #[cfg(feature = "rocksdb")]
 mod options;
 mod recognise;
+#[cfg(feature = "rocksdb")]
+mod torn;
 
 use std::path::Path;
 

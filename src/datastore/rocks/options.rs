@@ -44,7 +44,8 @@ pub(super) fn database(create: bool, memtable_bytes: usize) -> Options {
     let mut options = Options::default();
     options.create_if_missing(create);
     options.create_missing_column_families(create);
-    // The default drops everything behind a damaged record of the log without a word.
+    // The default drops everything behind a damaged record of the log without a word. This refuses it;
+    // `torn` knows which damage a power cut may have done.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     // A log that is gone is an error instead of blocks that are gone.
     options.set_track_and_verify_wals_in_manifest(true);
