@@ -66,10 +66,14 @@ impl Kubo {
 
     fn ask(&self, what: &str, body: &[u8]) -> Outcome<Vec<u8>> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = if body.is_empty() {
+            String::new()
+        } else {
+            format!("Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n")
+        };
+        let length = body.len();
         let head = format!(
-            "POST /api/v0/{what} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\
-             Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n",
-            body.len()
+            "POST /api/v0/{what} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n{kind}\r\n"
         );
         connection.get_mut().write_all(&[head.as_bytes(), body].concat())?;
         let answer = read_answer(&mut connection).during(format!("ask Kubo {what}"))?;
