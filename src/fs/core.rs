@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -46,6 +46,8 @@ pub struct Shared {
     pub(super) kernel: OnceLock<Box<dyn KernelCache>>,
     pub(super) started: SystemTime,
     root_times: Mutex<RootTimes>,
+    /// Whether the kernel has been told of the root since it last changed.
+    root_is_known: AtomicBool,
     next_writer: AtomicU64,
 }
 
@@ -70,6 +72,7 @@ impl Shared {
             kernel: OnceLock::new(),
             started: now,
             root_times: Mutex::new(RootTimes { atime: now, mtime: now, ctime: now }),
+            root_is_known: AtomicBool::new(false),
             next_writer: AtomicU64::new(1),
         }
     }
@@ -91,10 +94,17 @@ impl Shared {
         self.inodes.lock().get(ino).ok_or(Error::Stale)
     }
 
-    /// The listing of the root has changed, possibly without the kernel having asked for it.
+    /// The listing of the root has changed, possibly without the kernel having asked for it. It is told so
+    /// if it has asked for the root since the last time: a call for every block that comes would cost more
+    /// than the block.
     pub(super) fn listing_changed(&self) {
         let now = SystemTime::now();
         *self.root_times.lock() = RootTimes { atime: now, mtime: now, ctime: now };
+        if self.root_is_known.swap(false, Ordering::AcqRel)
+            && let Some(kernel) = self.kernel.get()
+        {
+            kernel.attributes_changed(ROOT);
+        }
     }
 
     pub(super) fn change_root(&self, change: &AttrChange) {
@@ -104,12 +114,15 @@ impl Shared {
         times.ctime = SystemTime::now();
     }
 
-    /// How long the kernel may believe what it is told of stored blocks.
+    /// How long the kernel may believe what it is told of stored blocks and of the root.
     pub(super) fn lasting(&self) -> Validity {
         if self.store.info().shared { Validity::Brief } else { Validity::Long }
     }
 
     pub(super) fn root_entry(&self) -> Entry {
+        // Before the times are read: of a change that comes in between the kernel is told, and then it drops
+        // what it is only being told here.
+        self.root_is_known.store(true, Ordering::Release);
         let times = self.root_times.lock();
         let attr = Attr {
             ino: ROOT,
@@ -123,8 +136,7 @@ impl Shared {
             mtime: times.mtime,
             ctime: times.ctime,
         };
-        // Asked for each time: to tell the kernel of each block that comes would cost more.
-        Entry { attr, validity: Validity::None }
+        Entry { attr, validity: self.lasting() }
     }
 
     /// A stored block's or an identity CID's attributes, without a number; `None` if absent.
