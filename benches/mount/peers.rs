@@ -41,7 +41,9 @@ pub fn start(run: &Run, name: &str, topic: &str, source: &Path) -> Outcome<(Cont
         let cache = run.place(topic, &format!("{name}.cache"))?;
         command
             .args(["mount", "--config", "/dev/null", "--vfs-cache-mode", "writes", "--cache-dir"])
-            .arg(cache);
+            .arg(&cache)
+            // It makes a directory for its configuration, which it does not need here.
+            .env("XDG_CONFIG_HOME", &cache);
     }
     command.arg(source).arg(&dir);
     let (served, took) = Served::foreground(command, &dir)?;
