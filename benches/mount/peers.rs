@@ -13,7 +13,10 @@ pub const PEERS: [(&str, &str); 2] = [("bindfs", "--version"), ("rclone", "versi
 
 /// The first line that a program says of its version; `None` if it is not installed.
 pub fn version(program: &str, argument: &str) -> Option<String> {
-    let output = Command::new(program).arg(argument).stdin(Stdio::null()).output().ok()?;
+    let mut command = Command::new(program);
+    // rclone would make a directory for its configuration.
+    command.arg(argument).env("RCLONE_CONFIG", "/dev/null").stdin(Stdio::null());
+    let output = command.output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
 }
@@ -41,9 +44,7 @@ pub fn start(run: &Run, name: &str, topic: &str, source: &Path) -> Outcome<(Cont
         let cache = run.place(topic, &format!("{name}.cache"))?;
         command
             .args(["mount", "--config", "/dev/null", "--vfs-cache-mode", "writes", "--cache-dir"])
-            .arg(&cache)
-            // It makes a directory for its configuration, which it does not need here.
-            .env("XDG_CONFIG_HOME", &cache);
+            .arg(cache);
     }
     command.arg(source).arg(&dir);
     let (served, took) = Served::foreground(command, &dir)?;
