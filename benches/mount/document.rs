@@ -10,6 +10,9 @@ use crate::table::{Table, number};
 use crate::targets;
 use crate::writing::{ENGINE, row};
 
+/// Longest line of text.
+const LINE_CHARS_MAX: usize = 108;
+
 const INTRODUCTION: &str = "\
 # Benchmarks
 
@@ -42,8 +45,8 @@ pub fn document(results: &Results, notes: &str) -> String {
         let _ = write!(text, "\n`{}`: {}.\n", missing.contender, missing.why);
     }
     text.push_str("\n![The figures as bars](benchmarks.svg)\n\n## What the figures mean\n\n");
-    text.push_str(&meaning(results));
-    text.push_str("\n## Targets\n\n");
+    text.push_str(&wrapped(&meaning(results)));
+    text.push_str("\n\n## Targets\n\n");
     text.push_str(&targets::table(results).to_markdown());
     text.push('\n');
     text.push_str(notes.trim_end());
@@ -57,11 +60,32 @@ pub fn tables(results: &Results, level: &str) -> String {
     let mut text = String::new();
     for topic in results.distinct(|_| true, |figure| &figure.topic) {
         let _ = write!(text, "{level} {}\n\n", capitalised(topic));
-        let _ = write!(text, "{}\n\n", explanation(topic));
+        let _ = write!(text, "{}\n\n", wrapped(explanation(topic)));
         text.push_str(&of_topic(results, topic).to_markdown());
         text.push('\n');
     }
     text.trim_end().to_owned() + "\n"
+}
+
+/// Text with lines that are broken where they would be too long.
+fn wrapped(text: &str) -> String {
+    let mut wrapped = String::new();
+    for line in text.lines() {
+        let mut length = 0;
+        for word in line.split(' ') {
+            if length > 0 && length + 1 + word.len() > LINE_CHARS_MAX {
+                wrapped.push('\n');
+                length = 0;
+            } else if length > 0 {
+                wrapped.push(' ');
+                length += 1;
+            }
+            wrapped.push_str(word);
+            length += word.len();
+        }
+        wrapped.push('\n');
+    }
+    wrapped.trim_end().to_owned()
 }
 
 fn capitalised(topic: &str) -> String {

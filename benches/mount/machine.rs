@@ -38,6 +38,13 @@ pub fn describe(run: &mut Run) -> Outcome<()> {
     Ok(())
 }
 
+/// Says how busy the machine is at a point of the run: what others do is in the figures too.
+pub fn note_load(run: &mut Run, when: &str) {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let minute = load.split(' ').next().unwrap_or_default();
+    run.results.machine.push((format!("load {when}"), minute.to_owned()));
+}
+
 /// The first line that a command says; empty if it cannot be run.
 fn said(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output();

@@ -107,8 +107,10 @@ fn run(arguments: &[String]) -> Outcome<()> {
     let _signals = sys::listen(move |_, _| told.store(true, Ordering::Release))?;
     let mut run = Run::new(options, stop)?;
     machine::describe(&mut run)?;
+    machine::note_load(&mut run, "before");
     reading::measure(&mut run)?;
     writing::measure(&mut run)?;
+    machine::note_load(&mut run, "in between");
     large::measure(&mut run)?;
     load::measure(&mut run)?;
     show(&run.results);

@@ -13,7 +13,10 @@ pub const PEERS: [(&str, &str); 2] = [("bindfs", "--version"), ("rclone", "versi
 
 /// The first line that a program says of its version; `None` if it is not installed.
 pub fn version(program: &str, argument: &str) -> Option<String> {
-    let output = Command::new(program).arg(argument).stdin(Stdio::null()).output().ok()?;
+    let mut command = Command::new(program);
+    // rclone would make a directory for its configuration.
+    command.arg(argument).env("RCLONE_CONFIG", "/dev/null").stdin(Stdio::null());
+    let output = command.output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
 }

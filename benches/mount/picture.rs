@@ -9,7 +9,7 @@ use crate::run::Durability;
 use crate::writing::row;
 
 /// Who is shown, with the colour.
-const BARS: [(&str, &str); 7] = [
+const BARS: [(&str, &str); 8] = [
     ("ext4", "#888888"),
     ("floor", "#bbbbbb"),
     ("memory", "#e0a030"),
@@ -17,6 +17,7 @@ const BARS: [(&str, &str); 7] = [
     ("pebble", "#2fa060"),
     ("bindfs", "#b05fc0"),
     ("rclone", "#d05050"),
+    ("ipfs", "#40a0a0"),
 ];
 const BAR_WIDTH: f64 = 14.0;
 const GROUP_GAP: f64 = 22.0;

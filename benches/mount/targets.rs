@@ -147,7 +147,7 @@ fn judged_one(results: &Results, row: &str, contender: &str, bound: &Bound) -> O
 
 /// The table of the targets.
 pub fn table(results: &Results) -> Table {
-    let mut table = Table::new(&["work", "who", "target", "figure", "reached is", ""]);
+    let mut table = Table::new(&["work", "who", "target", "figure", "compared", ""]);
     for judged in judge(results) {
         let verdict = if judged.reached { "reached" } else { "**missed**" };
         table.rows.push(vec![
