@@ -239,7 +239,7 @@ fn torn_blocks_are_dropped_and_others_are_not(backend: &'static str) {
     mount.unmount();
 }
 
-/// > Opened read-only, a store with such blocks is refused (exit code 4).
+/// > Opened read-only, a store with blocks that are not whole is refused (exit code 4).
 fn read_only_refuses_torn_blocks(backend: &'static str) {
     let bench = Bench::new(backend);
     let mount = bench.mount_with(&RELAXED);

@@ -96,8 +96,9 @@ impl Left {
     }
 }
 
-/// > After a power cut the log of `badger` and `pebble` may end with what was never synced, in part: a mount
-/// > for writing cuts that off, and read-only such a store is refused (exit code 4).
+/// > After a power cut the log of `badger` and `pebble` may end with what was never synced, in part. What is
+/// > not whole is left out; where its bytes are wrong, a mount for writing cuts it off, and read-only the store is
+/// > refused (exit code 4).
 #[test]
 fn what_was_never_synced_may_be_there_in_part() {
     for backend in BACKENDS {
@@ -118,7 +119,7 @@ fn what_was_never_synced_may_be_there_in_part() {
     }
 }
 
-/// > Where something that was synced is damaged, nothing is cut off, and the start fails (exit code 4).
+/// > Where wrong bytes are in what was synced, nothing is cut off, and the start fails (exit code 4).
 #[test]
 fn damage_to_what_was_synced_is_an_error() {
     for backend in BACKENDS {
@@ -130,6 +131,21 @@ fn damage_to_what_was_synced_is_an_error() {
             let opened = left.open(false).err();
             assert!(matches!(opened, Some(Error::StoreDamaged { .. })), "{backend} {number}: {opened:?}");
             assert!(fs::read(&left.log).unwrap() == before, "and nothing is cut off");
+        }
+    }
+}
+
+/// > A log that somebody has shortened is taken for one whose end was never written.
+#[test]
+fn a_shorter_log_ends_before_the_first_block_that_is_not_whole() {
+    for backend in BACKENDS {
+        for first in [2, 5, 8] {
+            let left = left(backend);
+            let middle = (left.lengths[first] + left.lengths[first + 1]) / 2;
+            left.change(|log| log.truncate(middle));
+            left.open(true).unwrap().close().unwrap();
+            let expected: Vec<u64> = (0..first as u64).collect();
+            assert_eq!(left.blocks(), expected, "{backend} {first}");
         }
     }
 }

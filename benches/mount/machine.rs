@@ -30,6 +30,7 @@ pub fn describe(run: &mut Run) -> Outcome<()> {
         ("kernel", said(Command::new("uname").args(["-sr"]))),
         ("ordinary directory", format!("{file_system}, on the disk of the data directories")),
         ("measured as", user.to_owned()),
+        ("rounds", if run.options.quick { "a few (--quick)" } else { "all" }.to_owned()),
     ];
     for (name, argument) in peers::PEERS.into_iter().chain([(KUBO, "--version")]) {
         machine.push((name, peers::version(name, argument).unwrap_or_else(|| "not found".to_owned())));

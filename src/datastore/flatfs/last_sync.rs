@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use crate::sys::files::read_head;
 use crate::sys::write_file;
 use crate::{Error, Result};
 
@@ -46,10 +47,14 @@ impl LastSync {
 
     /// What an earlier process has left: since when names may have no bytes, or `None`.
     pub(super) fn left_behind(&self) -> Result<Option<SystemTime>> {
-        match fs::read(&self.path) {
-            Ok(line) => Ok(Some(parse(&line).unwrap_or(UNIX_EPOCH))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io_at("read", &self.path, error)),
+        let failed = |error| Error::io_at("read", &self.path, error);
+        match read_head(&self.path, LINE_BYTES + 1).map_err(failed)? {
+            Some(line) => Ok(Some(parse(&line).unwrap_or(UNIX_EPOCH))),
+            None if self.path.exists() => Err(Error::StoreDamaged {
+                path: self.path.clone(),
+                what: "it is no file; the program makes one while blocks are not synced, so remove it".into(),
+            }),
+            None => Ok(None),
         }
     }
 
@@ -166,8 +171,14 @@ mod tests {
         note.end();
         assert_eq!(note.left_behind().unwrap(), None);
 
-        fs::write(scratch.path().join("last-sync"), "torn").unwrap();
-        assert_eq!(note.left_behind().unwrap(), Some(UNIX_EPOCH));
+        let path = scratch.path().join("last-sync");
+        for torn in ["torn".to_owned(), "0".repeat(1 << 20)] {
+            fs::write(&path, torn).unwrap();
+            assert_eq!(note.left_behind().unwrap(), Some(UNIX_EPOCH));
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(note.left_behind(), Err(Error::StoreDamaged { .. })), "nothing of ours");
     }
 
     #[test]
