@@ -141,7 +141,8 @@ install_fsx() {
 }
 
 run_tests() {
-    alone env "$mark" TMPDIR="$work/tmp" cargo test --release --locked --no-fail-fast
+    # Under nohup, mounts would rightly ignore the hangup that tests send them.
+    alone env --default-signal=HUP "$mark" TMPDIR="$work/tmp" cargo test --release --locked --no-fail-fast
 }
 
 # The program that the tests have built, with every backend.
