@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use ipfs_persist_mount::blockstore::Durability;
+
 use crate::large::{LS_F_AGAIN, LS_L_AGAIN};
 use crate::reading::{READ_1K, STAT};
 use crate::results::{Figure, Results};
-use crate::run::Durability;
 use crate::table::{Table, number};
 use crate::targets;
 use crate::writing::{ENGINE, row};

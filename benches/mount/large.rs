@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ipfs_persist_mount::blockstore::Durability;
 use ipfs_persist_mount::datastore::Backend;
 use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag};
@@ -16,7 +17,7 @@ use crate::outcome::{During as _, Outcome, fail};
 use crate::peers;
 use crate::processors::OnOneProcessor;
 use crate::results::Figure;
-use crate::run::{Contender, Durability, Run, micros};
+use crate::run::{Contender, Run, micros};
 use crate::served::Served;
 
 const TOPIC: &str = "100,000 blocks";

@@ -3,10 +3,12 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 
+use ipfs_persist_mount::blockstore::Durability;
+
 use crate::data::{Piece, pieces};
 use crate::outcome::{Outcome, fail};
 use crate::peers;
-use crate::run::{Contender, Durability, Run};
+use crate::run::{Contender, Run};
 use crate::served::Served;
 
 const TOPIC: &str = "processor time";

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use ipfs_persist_mount::blockstore::Durability;
+
 use crate::large::{LS_F_FIRST, LS_L_FIRST};
 use crate::reading::{DROPPED_256K, READ_1K, READ_256K};
 use crate::results::Results;
-use crate::run::Durability;
 use crate::writing::row;
 
 /// Who is shown, with the colour.

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
+use ipfs_persist_mount::blockstore::Durability;
+
 use crate::data::{Piece, pieces};
 use crate::kubo::Kubo;
 use crate::outcome::{During as _, Outcome, fail};
 use crate::peers;
 use crate::processors::OnOneProcessor;
-use crate::run::{Contender, Durability, Rounds, Run, timed, timed_once};
+use crate::run::{Contender, Rounds, Run, timed, timed_once};
 use crate::served::Served;
 
 const TOPIC: &str = "reading";

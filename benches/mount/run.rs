@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ipfs_persist_mount::blockstore::Durability;
 use ipfs_persist_mount::datastore::{BACKENDS, Backend};
 use ipfs_persist_mount::sys::ScratchDir;
 
@@ -82,9 +83,7 @@ impl Contender {
     pub fn mount(name: &str, dir: PathBuf, served: Served) -> Self {
         Self { name: name.to_owned(), dir, served: Some(served), api: None }
     }
-}
 
-impl Contender {
     /// One that is asked over its API.
     pub fn api(api: Kubo) -> Self {
         Self { name: KUBO.to_owned(), dir: PathBuf::new(), served: None, api: Some(api) }
@@ -95,15 +94,6 @@ impl Contender {
         let served = self.served.as_ref().or(self.api.as_ref().map(|api| &api.served));
         served.map(Served::pid)
     }
-}
-
-/// How a mount answers for what it was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// When close(2) returns.
-    Close,
-    /// Soon.
-    Relaxed,
 }
 
 impl Run {
@@ -180,9 +170,8 @@ impl Run {
         backend: &Backend,
         durability: Durability,
     ) -> Outcome<(Contender, Duration)> {
-        let data = self.directory(topic).join(format!("{name}.data"));
         let dir = self.place(topic, name)?;
-        let command = self.mounting(backend, &data, durability);
+        let command = self.mounting(backend, &self.data(topic, name), durability);
         let (served, took) = Served::program(command, &dir)?;
         Ok((Contender::mount(name, dir, served), took))
     }

@@ -1,12 +1,13 @@
 //! What is to be reached, and whether it was.
 
+use ipfs_persist_mount::blockstore::Durability;
+
 use crate::kubo::KUBO;
 use crate::large::{
     LS_F_AGAIN, LS_F_FIRST, LS_L_AGAIN, LS_L_FIRST, START_CLEAN, START_KILLED, START_KILLED_RELAXED,
 };
 use crate::reading::{DROPPED_1M, DROPPED_256K, READ_1K, READ_1M, READ_256K, STAT};
 use crate::results::Results;
-use crate::run::Durability;
 use crate::table::{Table, number};
 use crate::writing::{ENGINE, HASH, row};
 

@@ -11,6 +11,7 @@ use std::sync::{Barrier, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 use ipfs_persist_mount::block::{Block, Cid};
+use ipfs_persist_mount::blockstore::Durability;
 use ipfs_persist_mount::datastore::{Datastore, Sync};
 use ipfs_persist_mount::sys;
 
@@ -20,7 +21,7 @@ use crate::kubo::Kubo;
 use crate::outcome::{During as _, Outcome, fail};
 use crate::peers;
 use crate::processors::OnOneProcessor;
-use crate::run::{Contender, Durability, Rounds, Run, micros, timed_once};
+use crate::run::{Contender, Rounds, Run, micros, timed_once};
 use crate::served::Served;
 
 /// The size of the blocks that are deleted.

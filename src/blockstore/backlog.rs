@@ -46,6 +46,10 @@ impl Backlog {
     /// come meanwhile.
     pub(super) fn sync<E>(&self, sync: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let _one_at_a_time = self.syncing.lock();
+        self.pay(sync)
+    }
+
+    fn pay<E>(&self, sync: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let taken = std::mem::take(&mut *self.owed.lock());
         sync().inspect_err(|_| {
             let mut owed = self.owed.lock();
@@ -56,13 +60,9 @@ impl Backlog {
 
     /// As [`sync`](Self::sync), if there is anything to make durable.
     pub(super) fn settle<E>(&self, sync: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
-        // A sync that is under way has taken what it makes durable.
-        let idle = self.syncing.try_lock();
-        if idle.is_some() && self.owed.lock().since.is_none() {
-            return Ok(());
-        }
-        drop(idle);
-        self.sync(sync)
+        // What a sync that is under way has taken is durable when it ends, or owed again.
+        let _one_at_a_time = self.syncing.lock();
+        if self.owed.lock().since.is_none() { Ok(()) } else { self.pay(sync) }
     }
 }
 

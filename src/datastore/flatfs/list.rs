@@ -128,7 +128,7 @@ impl FlatFs {
     }
 
     /// Calls `visit` with each key in a shard, in no order. A shard that is gone has none.
-    fn for_each_key(&self, shard: &str, mut visit: impl FnMut(Key)) -> Result<()> {
+    pub(super) fn for_each_key(&self, shard: &str, mut visit: impl FnMut(Key)) -> Result<()> {
         let _no_replacing = self.listing.read();
         let each = |name: &CStr, kind: Kind| {
             if let Some(key) = kind.may_be_file().then(|| key_of_file(self.sharding, shard, name)).flatten() {

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use super::FlatFs;
 use super::last_sync::is_newer;
 use super::parallel;
-use super::place::{Place, key_of_file};
+use super::place::Place;
 use super::temp::TempFile;
 use crate::block::{CidForm, Key, bytes_match, canonical};
 use crate::sys::files::Kind;
@@ -27,7 +27,7 @@ impl FlatFs {
         let (checked, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
         self.for_each_suspect(since, |key, place| {
             checked.fetch_add(1, Ordering::Relaxed);
-            if self.is_whole(key, place)? {
+            if self.bytes(place)?.is_none_or(|bytes| bytes_match(key, &bytes)) {
                 return Ok(());
             }
             if self.read_only {
@@ -52,11 +52,11 @@ impl FlatFs {
         let Some(since) = self.last_sync.failed_since() else { return Ok(()) };
         self.for_each_suspect(since, |key, place| {
             let _lock = self.locks.lock([key]);
-            if !self.is_whole(key, place)? {
+            let Some(bytes) = self.bytes(place)? else { return Ok(()) };
+            if !bytes_match(key, &bytes) {
                 return self.drop_torn(key, place);
             }
             let failed = |error| self.error("write", place.path(), error);
-            let Some(bytes) = self.bytes(place)? else { return Ok(()) };
             let Some(info) = self.root.stat(place.path()).map_err(failed)? else { return Ok(()) };
             let write = || -> io::Result<()> {
                 let mut temp = TempFile::write(&self.root, &self.temp_names, &bytes, info.mtime)?;
@@ -92,10 +92,7 @@ impl FlatFs {
                 return Ok(());
             }
             let mut keys = Vec::new();
-            let each = |name: &CStr, kind: Kind| {
-                keys.extend(kind.may_be_file().then(|| key_of_file(self.sharding, shard, name)).flatten());
-            };
-            self.root.for_each(shard, each).map_err(|error| self.error("read", shard, error))?;
+            self.for_each_key(shard, |key| keys.push(key))?;
             keys.iter().try_for_each(|key| {
                 let place = self.place(key);
                 let info = self.root.stat(place.path());
@@ -104,11 +101,6 @@ impl FlatFs {
                 if suspect { visit(key, &place) } else { Ok(()) }
             })
         })
-    }
-
-    /// Whether a block has the bytes that its name says, as far as they can be read; one that is gone has.
-    fn is_whole(&self, key: &Key, place: &Place) -> Result<bool> {
-        Ok(self.bytes(place)?.is_none_or(|bytes| bytes_match(key, &bytes)))
     }
 
     /// All bytes of a block's file; `None` if it is gone.
